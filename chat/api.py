@@ -1,0 +1,113 @@
+"""The JSON API beside the socket: sessions, their messages, health. One error shape for everything that goes wrong.
+
+Views are synchronous; Django runs each request on a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI, Query
+from ninja.errors import HttpError, ValidationError
+from ninja.security import SessionAuth
+
+from chat import api_errors, conf, health, sessions
+from chat.api_shapes import message_shape, session_shape
+from errors.exceptions import ChatError
+from errors.taxonomy import METHOD_NOT_ALLOWED, NOT_FOUND
+
+READ = ["GET", "HEAD"]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+api = NinjaAPI(title="Switchboard", docs_url=None, openapi_url=None, urls_namespace="chat-api")
+api.add_exception_handler(Exception, api_errors.respond)
+api.add_exception_handler(Http404, api_errors.respond)
+api.add_exception_handler(ChatError, api_errors.respond)
+api.add_exception_handler(HttpError, api_errors.respond_to_http_error)
+api.add_exception_handler(ValidationError, api_errors.respond_to_input_error)
+signed_in = SessionAuth()
+
+
+@api.api_operation(READ, "sessions", auth=signed_in)
+def list_sessions(request: HttpRequest, limit: Limit = 50, cursor: str | None = None) -> dict[str, Any]:
+    """The person's sessions, newest activity first; `next` is the cursor of the next page."""
+    page = sessions.page(_user_id(request), cursor=cursor, limit=min(limit, conf.chat().history_page))
+    return {
+        "sessions": [session_shape(session) for session in page.sessions],
+        "has_more": page.has_more,
+        "next": page.next_cursor,
+    }
+
+
+@api.api_operation(READ, "sessions/{session_id}", auth=signed_in)
+def show_session(
+    request: HttpRequest,
+    session_id: str,
+    limit: Limit = 50,
+    before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+) -> dict[str, Any]:
+    """A session and its newest messages below `before`, in ascending order."""
+    session = sessions.owned(session_id, _user_id(request))
+    page = sessions.history(session, before=before, limit=min(limit, conf.chat().history_page))
+    return {
+        "session": session_shape(session),
+        "messages": [message_shape(message) for message in page.messages],
+        "has_more": page.has_more,
+    }
+
+
+@api.post("sessions/{session_id}/end", auth=signed_in)
+def end_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
+    """End a session; ending it again changes nothing."""
+    return {"session": session_shape(sessions.end(session_id, _user_id(request)))}
+
+
+@api.api_operation(READ, "healthz")
+def healthz(request: HttpRequest) -> dict[str, str]:
+    """Liveness: the process answers. Asks nothing behind it."""
+    return {"status": "healthy"}
+
+
+@api.api_operation(READ, "readyz")
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Readiness: 503 with the failing check while this process should get no traffic."""
+    found = health.checks()
+    is_ready = all(word == "ok" for word in found.values())
+    status = {"status": "ready" if is_ready else "not ready", "checks": found}
+    return JsonResponse(status, status=200 if is_ready else 503)
+
+
+def not_found(request: HttpRequest) -> HttpResponse:
+    """Any other address below the prefix."""
+    return api_errors.respond(request, ChatError(NOT_FOUND))
+
+
+def _user_id(request: HttpRequest) -> str:
+    return str(request.user.pk)
+
+
+def _refuse_other_methods() -> None:
+    """Answer a wrong method with the one error shape; the framework alone would answer in plain text."""
+    for path, view in dict(api.default_router.path_operations).items():
+        allowed = {method for operation in view.operations for method in operation.methods}
+        others = [method for method in METHODS if method not in allowed]
+        api.api_operation(others, path, include_in_schema=False)(_method_refusal(path, ", ".join(sorted(allowed))))
+
+
+def _method_refusal(path: str, allow: str) -> Callable[..., HttpResponse]:
+    def refuse_method(request: HttpRequest) -> HttpResponse:
+        response = api_errors.respond(request, ChatError(METHOD_NOT_ALLOWED))
+        response["Allow"] = allow
+        return response
+
+    def refuse_method_of_session(request: HttpRequest, session_id: str) -> HttpResponse:
+        return refuse_method(request)
+
+    return refuse_method_of_session if "{session_id}" in path else refuse_method
+
+
+_refuse_other_methods()

@@ -1,0 +1,129 @@
+"""System checks: mistakes of a deployment that would otherwise show up as a failure of the first person's message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+
+from chat import conf
+from chat.demo_accounts import DEMO_ACCOUNTS
+from chat.llm import registry
+
+_MIN_KEY_CHARS = 50
+_MIN_KEY_DISTINCT = 5
+_PLACEHOLDERS = ("django-insecure", "changeme", "change-me", "change_me", "secret", "password", "example")
+
+
+@register()
+def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        conf.chat()
+    except ImproperlyConfigured as exc:
+        return [Error(str(exc), id="chat.E001")]
+    return []
+
+
+@register()
+def provider_can_be_made(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        registry.load()
+    except ImproperlyConfigured as exc:
+        return [] if str(exc).startswith("CHAT[") else [Error(str(exc), id="chat.E007")]
+    return []
+
+
+@register()
+def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What DEBUG forgives and production must not."""
+    if settings.DEBUG:
+        return []
+    try:
+        chat = conf.chat()
+    except ImproperlyConfigured:
+        return []  # chat.E001 says it
+    problems: list[CheckMessage] = []
+    backend = settings.CHANNEL_LAYERS.get("default", {}).get("BACKEND", "")
+    if backend.endswith("InMemoryChannelLayer") and not chat.single_process:
+        problems.append(
+            Error(
+                "The in-memory channel layer does not reach other processes.",
+                hint="Set REDIS_URL, or CHAT_SINGLE_PROCESS=true if only ever one server process runs.",
+                id="chat.E002",
+            )
+        )
+    if not chat.allowed_origins:
+        problems.append(
+            Error(
+                "No origin may open a WebSocket.",
+                hint="Set CHAT_ALLOWED_ORIGINS to the full origins of your pages, as https://chat.your-domain.org.",
+                id="chat.E003",
+            )
+        )
+    return problems
+
+
+@register()
+def secret_key_is_strong(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        key = ""
+    is_placeholder = any(word in key.lower() for word in _PLACEHOLDERS)
+    if len(key) >= _MIN_KEY_CHARS and len(set(key)) >= _MIN_KEY_DISTINCT and not is_placeholder:
+        return []
+    return [
+        Error(
+            "SECRET_KEY is missing or weak." if key else "SECRET_KEY is missing.",
+            hint=f"Set SECRET_KEY to at least {_MIN_KEY_CHARS} random characters: "
+            "python -c 'import secrets; print(secrets.token_urlsafe(50))'",
+            id="chat.E004",
+        )
+    ]
+
+
+@register()
+def redis_client_fits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if int(version("redis").split(".")[0]) < 8:
+        return []
+    return [
+        Error(
+            f"redis-py {version('redis')} closes idle channel-layer connections every 5 seconds.",
+            hint="Install redis>=7.4,<8 (channels_redis#422).",
+            id="chat.E005",
+        )
+    ]
+
+
+@register(Tags.database)
+def demo_accounts_are_gone(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Outside DEBUG nobody may sign in with a password that the README prints."""
+    if settings.DEBUG or not databases:
+        return []
+    users = get_user_model()
+    try:
+        open_doors = [
+            account.name
+            for account in DEMO_ACCOUNTS
+            for user in users._default_manager.filter(**{users.USERNAME_FIELD: account.name}, is_active=True)
+            if user.check_password(account.password)
+        ]
+    except DatabaseError:
+        return []  # no database or no tables yet: /readyz and `migrate` say so
+    return [
+        Error(
+            f"The demo account {name!r} still has its published password.",
+            hint=f"Change it (manage.py changepassword {name}) or delete the account.",
+            id="chat.E006",
+        )
+        for name in open_doors
+    ]

@@ -1,0 +1,87 @@
+"""Typed settings of the chat: the CHAT dict of Django's settings. `chat()` is the one way to read them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Annotated
+
+import msgspec
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from errors.conf import Positive, PositiveSeconds, read
+
+_ORIGIN = re.compile(r"^https?://[a-z0-9.-]+(:\d{1,5})?$|^https?://\[[0-9a-f:]+\](:\d{1,5})?$")
+
+
+class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `chat/`. Each can be set as CHAT["name"] or in the environment as CHAT_NAME."""
+
+    # Who may connect, and where
+    allowed_origins: tuple[str, ...] = ()  # full origins, compared letter by letter; cookies travel by themselves
+    path_prefix: str = "/chat"  # where pages, API and socket live; a proxy forwards this one path
+    single_process: bool = False  # one server process only: the in-memory channel layer is enough
+
+    # What a client may send. Lengths count characters (Unicode code points).
+    max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 131_072  # daphne resets above 1 MiB
+    max_content_chars: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000  # as JSON escapes, within a frame
+    max_registrations: Positive = 20  # sessions of one connection; the least recently used leaves
+    messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
+    max_running_replies: Positive = 3  # per user; each one costs a provider request
+    outbox_size: Positive = 256  # frames waiting for one connection; about 1 MiB at the usual size
+
+    # The assistant
+    provider: str = "demo"  # "demo", or the dotted path of a class with the interface of chat.llm.base.Backend
+    fault_commands: bool = False  # `/fault <kind>` shows every failure; settings.DEBUG turns it on too
+    history_messages: Positive = 40  # earlier messages given to the model
+    first_token_s: PositiveSeconds = 15  # seconds; above the p99 of the slowest model, below a proxy's usual 60
+    next_token_s: PositiveSeconds = 10  # seconds between two pieces of a reply before it counts as interrupted
+    reply_total_s: PositiveSeconds = 120  # seconds; a trickle must end some time
+    chunk_ms: Positive = 40  # milliseconds of text per frame; below what an eye sees as a step
+    checkpoint_s: PositiveSeconds = 1  # seconds of text that a killed server may lose
+    checkpoint_chars: Positive = 2_048  # or this much text, whichever comes first
+    lease_s: PositiveSeconds = 15  # seconds after which a reply whose process died is ended by another
+    stop_grace_s: PositiveSeconds = 8  # seconds from SIGTERM to exit; the orchestrator's own grace must be longer
+
+    # Storage and delivery
+    database_threads: Positive = 8  # queries of sockets in flight; each holds one database connection
+    journal_threads: Positive = 4  # appends in flight; so that one locked session does not hold up the others
+    database_timeout_s: PositiveSeconds = 2.5  # seconds a person waits for storage before being told
+    database_queue_size: Positive = 1_000  # queries waiting for a thread, then SERVER_BUSY
+    layer_timeout_s: PositiveSeconds = 1  # seconds one call to the channel layer may take
+    local_delivery: bool = True  # deliver within the process without the way through the layer
+    heartbeat_s: PositiveSeconds = 25  # seconds; below the 60 s at which proxies drop a silent connection
+    resume_page: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 200  # messages per answer to `resume`
+    resume_limit: Positive = 1_000  # missed messages; beyond, only the newest page is sent
+    history_page: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50  # messages or sessions per HTTP page, at most
+
+
+@functools.cache
+def chat() -> ChatSettings:
+    """Return the settings.
+
+    Raises:
+        ImproperlyConfigured: One line that says which value is wrong.
+    """
+    settings = read("CHAT", ChatSettings)
+    for origin in settings.allowed_origins:
+        if not _ORIGIN.match(origin):
+            raise ImproperlyConfigured(
+                f"CHAT['allowed_origins'] (environment: CHAT_ALLOWED_ORIGINS) has {origin!r}: an origin is "
+                "scheme://host or scheme://host:port, in lower case, without a path."
+            )
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", settings.path_prefix):
+        raise ImproperlyConfigured(
+            f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "
+            "it begins with a slash and does not end with one, as /chat."
+        )
+    return settings
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "CHAT":
+        chat.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,81 @@
+"""`Connection`: what a handler may touch. It answers, pushes, registers; it knows no socket and no database."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from chat import conf, groups, protocol
+from chat.outbox import Outbox
+from errors.context import RouteContext
+
+if TYPE_CHECKING:
+    from chat.runtime import Runtime
+
+
+class Connection:
+    """One accepted WebSocket of one user.
+
+    Attributes:
+        route: The facts of the request that is being handled; requests of one connection come one after another.
+    """
+
+    def __init__(self, runtime: Runtime, *, user_id: str, outbox: Outbox) -> None:
+        self.id = uuid.uuid4().hex
+        self.user_id = user_id
+        self.runtime = runtime
+        self.route: RouteContext | None = None
+        self._outbox = outbox
+        self._sessions: OrderedDict[str, None] = OrderedDict()  # least recently used first
+        runtime.hub.join(self, groups.of_user(user_id))
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """The sessions this connection is registered with."""
+        return tuple(self._sessions)
+
+    def is_registered(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
+    def respond(self, frame: protocol.Frame) -> bool:
+        """Answer the request that is being handled, under its `ref`. Never waits; False if the outbox is full."""
+        if self.route is not None and isinstance(frame, protocol.Outbound):
+            frame.ref = self.route.ref
+        return self.push(frame)
+
+    def push(self, frame: protocol.Frame) -> bool:
+        """Send a frame to this connection. Never waits; False if the outbox is full."""
+        return self.push_text(protocol.encode(frame))
+
+    def push_text(self, text: str) -> bool:
+        return self._outbox.put(text)
+
+    def broadcast(self, session_id: str, frame: protocol.Frame) -> None:
+        """Send a frame to the session's other connections."""
+        self.runtime.hub.broadcast(groups.of_session(session_id), frame, except_for=self)
+
+    def register(self, session_id: str) -> None:
+        """Bind to a session whose owner was checked; the least recently used one over the limit leaves."""
+        is_new = session_id not in self._sessions
+        self._sessions[session_id] = None
+        self._sessions.move_to_end(session_id)
+        if is_new:
+            self.runtime.hub.join(self, groups.of_session(session_id))
+        while len(self._sessions) > conf.chat().max_registrations:
+            self.unregister(next(iter(self._sessions)))
+
+    def unregister(self, session_id: str) -> None:
+        if session_id in self._sessions:
+            del self._sessions[session_id]
+            self.runtime.hub.leave(self, groups.of_session(session_id))
+
+    def close(self, code: int) -> None:
+        """Close the socket after what is queued."""
+        self._outbox.close(code)
+
+    def detach(self) -> None:
+        """Leave every group. The last thing that happens to a connection."""
+        for session_id in self.session_ids:
+            self.unregister(session_id)
+        self.runtime.hub.leave(self, groups.of_user(self.user_id))

@@ -1,0 +1,181 @@
+"""`ChatConsumer`: one WebSocket. Accepts it, pumps its messages into the pipeline, tells each failure once, cleans up.
+
+    receive (guard) > decode_json > receive_json (the read pump) > pipeline > handler
+
+Nothing may escape: an exception out of a consumer's handler closes the socket with 1011 and skips `disconnect`
+(channels#1068). So `__call__` and `dispatch` are our own: one reader, no channel of the layer (the hub has it), no hop to
+asgiref's shared thread before every message, and a `finally` that always runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from msgspec import UNSET
+
+from chat import auth, conf, decode, origins, pipeline, protocol, runtime, telemetry
+from chat.connection import Connection
+from chat.outbox import Outbox
+from errors.context import UNPARSED, RouteContext
+from errors.exceptions import ChatError
+from errors.failure import Failure
+from errors.middleware import ErrorMiddleware
+from errors.taxonomy import CLOSE_INTERNAL, CLOSE_RESTARTING, Stage
+
+
+class ChatConsumer(AsyncJsonWebsocketConsumer):
+    connection: Connection | None = None
+    outbox: Outbox | None = None
+
+    # --- The life of the socket ---
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope = scope
+        self.base_send = send
+        self.runtime = runtime.current()
+        self._guarded_connect = ErrorMiddleware(self._connect)
+        self._guarded_receive = ErrorMiddleware(self._receive)
+        self._writer: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            self._clean_up()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "websocket.receive":
+                await self.receive(message.get("text"), message.get("bytes"))
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    def _clean_up(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+        if self.connection is not None:
+            self.runtime.connections.pop(self.connection.id, None)
+            self.connection.detach()
+            telemetry.CONNECTIONS.dec()
+
+    # --- Connecting ---
+
+    async def connect(self) -> None:
+        context = RouteContext(Stage.CONNECT, message_type="connect")
+        failure = await self._guarded_connect(None, context)
+        if failure is None:
+            return
+        if isinstance(failure.error, origins.OriginRefused):
+            failure.settle(None, deliveries=0)
+            await self.base_send({"type": "websocket.close"})  # before accept: HTTP 403
+            return
+        # A browser cannot see a refused handshake: accept, say why, close.
+        outbox = self.outbox or await self._accept()
+        self._tell(failure, outbox)
+        outbox.close(failure.error.spec.close_code or CLOSE_INTERNAL)
+
+    async def _connect(self, _: None, context: RouteContext) -> None:
+        origins.check(self.scope)
+        if self.runtime.is_draining:
+            outbox = await self._accept()
+            outbox.put(protocol.encode(self.runtime.goodbye()))
+            outbox.close(CLOSE_RESTARTING)
+            return
+        signed_in = await self.runtime.threads.run(auth.sign_in, auth.cookies_of(self.scope))
+        context.user_id = signed_in.user_id
+        connection = Connection(self.runtime, user_id=signed_in.user_id, outbox=await self._accept())
+        context.connection_id = connection.id
+        self.connection, self.pipeline = connection, pipeline.build(connection)
+        self.runtime.connections[connection.id] = connection
+        telemetry.CONNECTIONS.inc()
+        connection.push(self._status(connection, signed_in))
+
+    async def _accept(self) -> Outbox:
+        offered = self.scope.get("subprotocols") or ()
+        await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
+        self.outbox = Outbox(self.base_send, conf.chat().outbox_size)
+        self._writer = self.runtime.spawn(self.outbox.run())
+        return self.outbox
+
+    def _status(self, connection: Connection, signed_in: auth.SignedIn) -> protocol.ConnectionStatus:
+        settings = conf.chat()
+        return protocol.ConnectionStatus(
+            connection_id=connection.id,
+            user_id=signed_in.user_id,
+            session_id=signed_in.latest_session_id,
+            models=tuple(self.runtime.backend.models),
+            limits=protocol.Limits(
+                max_content_chars=settings.max_content_chars,
+                max_frame_bytes=settings.max_frame_bytes,
+                messages_per_minute=settings.messages_per_minute,
+            ),
+            heartbeat_interval=int(settings.heartbeat_s * 1000),
+        )
+
+    # --- Receiving ---
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Guard around one frame: whatever goes wrong before it has a type is told here."""
+        if self.connection is None or self.outbox is None or self.outbox.is_closing:
+            return  # told why, and about to be closed
+        context = RouteContext(
+            Stage.RECEIVE, message_type=UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
+        )
+        failure = await self._guarded_receive(text_data, context)
+        if failure is not None:
+            self._tell(failure, self.outbox)
+
+    async def _receive(self, text: str | None, context: RouteContext) -> None:
+        try:
+            message = await self.decode_json(text)
+        except ChatError:
+            envelope = decode.read_envelope(text)
+            context.message_type = envelope.type or UNPARSED
+            context.ref, context.session_id = envelope.ref, envelope.session_id
+            context.private_texts = (envelope.content,)
+            raise
+        await self.receive_json(message)
+
+    @classmethod
+    async def decode_json(cls, text_data: str | None) -> protocol.Inbound:
+        return decode.decode(text_data)
+
+    async def receive_json(self, content: protocol.Inbound, **kwargs: Any) -> None:
+        """The read pump: one typed message into the pipeline, and its failure, if there is one, to who sent it."""
+        connection, outbox = self.connection, self.outbox
+        assert connection is not None  # `receive` lets nothing through before
+        assert outbox is not None
+        context = RouteContext(
+            Stage.ROUTE,
+            message_type=content.type,
+            user_id=connection.user_id,
+            connection_id=connection.id,
+            session_id=None if content.session_id is UNSET else content.session_id,
+            ref=None if content.ref is UNSET else content.ref,
+            private_texts=(str(content.content),) if isinstance(content, protocol.UserMessage) else (),
+        )
+        connection.route = context
+        failure = await self.pipeline(content, context)
+        if failure is not None:
+            self._tell(failure, outbox)
+            if failure.error.spec.close_code is not None:
+                outbox.close(failure.error.spec.close_code)
+
+    # --- Telling ---
+
+    def _tell(self, failure: Failure, outbox: Outbox) -> None:
+        """Respond the one error frame of a failure, and note in its record what became of the frame. Never waits."""
+        frame = protocol.ErrorFrame(
+            ref=failure.context.ref,
+            session_id=failure.context.session_id,
+            error=failure.payload(self.runtime.replies.accepted_actions()),
+        )
+        text = protocol.encode(frame)
+        is_taken = outbox.put(text)
+        failure.settle(text, deliveries=int(is_taken), drops=int(not is_taken))

@@ -1,0 +1,14 @@
+"""`model_select`: the model that answers this session from now on."""
+
+from __future__ import annotations
+
+from chat import protocol, sessions
+from chat.connection import Connection
+from chat.llm import registry
+
+
+async def handle(connection: Connection, message: protocol.ModelSelect) -> None:
+    model_id = registry.check_model(connection.runtime.backend, str(message.model_id))
+    session_id = str(message.session_id)
+    await connection.runtime.threads.run(sessions.select_model, session_id, connection.user_id, model_id)
+    connection.respond(protocol.Ack(session_id=session_id))

@@ -1,0 +1,55 @@
+"""What a provider of answers looks like. Set `CHAT_PROVIDER` to the dotted path of a class with this interface."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chat.protocol import ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    sender: str  # user | ai | admin | system
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """One answer to write.
+
+    Attributes:
+        turns: The conversation, oldest first; the last one is the message to answer.
+        attempt: 1, or more for a retry of the same message.
+        partial_text: What an earlier attempt had reached, when it is to be continued.
+    """
+
+    model_id: str
+    turns: tuple[Turn, ...]
+    attempt: int = 1
+    partial_text: str = ""
+
+    @property
+    def question(self) -> str:
+        return self.turns[-1].content
+
+
+class Backend(Protocol):
+    """A provider. Made once per server process, without arguments; used by many replies at once.
+
+    `models` is in a stable order; the first one is the default.
+    """
+
+    models: Sequence[ModelInfo]
+
+    def stream(self, request: ReplyRequest) -> AsyncIterator[str]:
+        """Yield the answer in pieces of any size. A return is the end of a complete answer.
+
+        Time limits are the caller's. Stopping closes the iterator: release the provider's connection then.
+
+        Raises:
+            ChatError: LLM_UNAVAILABLE, LLM_TIMEOUT, LLM_OVERLOADED, LLM_REFUSED, CONTEXT_TOO_LONG before the first
+                piece, REPLY_INTERRUPTED after it. Whatever else is raised becomes SERVICE_ERROR.
+        """
+        ...

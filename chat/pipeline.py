@@ -1,0 +1,56 @@
+"""The way of one message: middlewares in order, then the handler. `ChatConsumer.receive_json` is the only caller.
+
+    errors > telemetry > limits > (faults) > registration > router > handlers.<message_type>
+
+Each middleware has Django's shape: made with the next step, called with the message and the facts of its route.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from chat import conf, protocol, router, sessions, telemetry
+from chat.connection import Connection
+from chat.faults import FaultMiddleware
+from chat.registration import RegistrationMiddleware
+from errors.context import RouteContext
+from errors.middleware import ErrorMiddleware, Step
+
+
+def build(connection: Connection) -> ErrorMiddleware:
+    """Return the pipeline of one connection: called with (message, context), it returns a `Failure` or None."""
+    step: Step = partial(router.route, connection)
+    if conf.chat().fault_commands:
+        step = RegistrationMiddleware(step, connection, find=connection.runtime.faults.owned)
+        step = FaultMiddleware(step, connection)
+    else:
+        step = RegistrationMiddleware(step, connection, find=sessions.owned)
+    step = LimitMiddleware(step, connection)
+    return ErrorMiddleware(TelemetryMiddleware(step))
+
+
+class TelemetryMiddleware:
+    def __init__(self, next_step: Step) -> None:
+        self.next_step = next_step
+
+    async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
+        began = time.perf_counter()
+        await self.next_step(message, context)
+        telemetry.MESSAGES.labels(message.type).inc()
+        telemetry.ROUTE_SECONDS.labels(message.type).observe(time.perf_counter() - began)
+
+
+class LimitMiddleware:
+    """Counts what costs an answer."""
+
+    COUNTED = (protocol.UserMessage, protocol.Retry)
+
+    def __init__(self, next_step: Step, connection: Connection) -> None:
+        self.next_step = next_step
+        self.connection = connection
+
+    async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
+        if isinstance(message, self.COUNTED):
+            await self.connection.runtime.message_limit.hit(self.connection.user_id)
+        await self.next_step(message, context)

@@ -1,0 +1,221 @@
+"""The words on the wire: one struct per frame, as `docs/protocol.md` shows them. Knows no sockets and no database.
+
+Lengths and offsets count Unicode code points. Every id is a string. Absent fields are left out.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from errors.failure import ErrorPayload
+
+SUBPROTOCOL = "chat.v1"
+
+Scalar = str | int | float | bool | None
+Metadata = dict[str, Scalar]
+
+
+def now() -> str:
+    """The server's time, RFC 3339 in UTC with milliseconds."""
+    return rfc3339(datetime.now(UTC))
+
+
+def rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# --- What a client sends. Types are checked here; presence, length and range by the table in `decode.py`. -------------
+
+
+class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
+    ref: str | UnsetType = UNSET
+    session_id: str | UnsetType = UNSET
+
+    @property
+    def type(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class UserMessage(Inbound, frozen=True, kw_only=True, tag="user_message"):
+    content: str | UnsetType = UNSET
+    model_id: str | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class Resume(Inbound, frozen=True, kw_only=True, tag="resume"):
+    last_seq: int | UnsetType = UNSET
+
+
+class Stop(Inbound, frozen=True, kw_only=True, tag="stop"):
+    reply_id: str | UnsetType = UNSET
+
+
+class Retry(Inbound, frozen=True, kw_only=True, tag="retry"):
+    message_id: str | UnsetType = UNSET
+    model_id: str | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ModelSelect(Inbound, frozen=True, kw_only=True, tag="model_select"):
+    model_id: str | UnsetType = UNSET
+
+
+class TypingIndicator(Inbound, frozen=True, kw_only=True, tag="typing_indicator"):
+    pass
+
+
+class Ping(Inbound, frozen=True, kw_only=True, tag="ping"):
+    pass
+
+
+AnyInbound = UserMessage | Resume | Stop | Retry | ModelSelect | TypingIndicator | Ping
+INBOUND: tuple[type[Inbound], ...] = (UserMessage, Resume, Stop, Retry, ModelSelect, TypingIndicator, Ping)
+
+
+# --- What the server sends --------------------------------------------------------------------------------------------
+
+
+class Outbound(Struct, kw_only=True, omit_defaults=True, tag_field="type"):
+    sender: str = ""  # user | ai | admin | system, always set by the server
+    timestamp: str = ""
+    session_id: str | None = None
+    ref: str | None = None
+
+    def __post_init__(self) -> None:
+        self.sender = self.sender or _SENDERS.get(str(self.__struct_config__.tag), "system")
+        self.timestamp = self.timestamp or now()
+
+
+_SENDERS = {"user_message": "user", "ai_response": "ai", "typing_indicator": "user"}
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    max_content_chars: int
+    max_frame_bytes: int
+    messages_per_minute: int
+
+
+class ReplyState(Struct, kw_only=True, omit_defaults=True):
+    """What became of the answer to a message: state pending | streaming | complete | partial | stopped | failed."""
+
+    reply_id: str
+    state: str
+    error: ErrorPayload | None = None
+
+
+class ConnectionStatus(Struct, kw_only=True, tag_field="type", tag="connection_status"):
+    connection_id: str
+    user_id: str
+    session_id: str | None  # of the user's most recent open session; the one null on the wire
+    models: tuple[ModelInfo, ...]
+    limits: Limits
+    heartbeat_interval: int  # milliseconds
+    sender: str = "system"
+    timestamp: str = msgspec.field(default_factory=now)
+
+
+class Ack(Outbound, kw_only=True, tag="ack"):
+    message_id: str | None = None
+    seq: int | None = None
+    reply_id: str | None = None
+    duplicate: bool | None = None
+
+
+class UserMessageFrame(Outbound, kw_only=True, tag="user_message"):
+    content: str
+    message_id: str
+    seq: int
+    client_ref: str | None = None
+    model_id: str | None = None
+    metadata: Metadata | None = None
+    reply: ReplyState | None = None
+
+
+class Loading(Outbound, kw_only=True, tag="loading"):
+    reply_id: str
+    in_reply_to: str
+
+
+class AiResponse(Outbound, kw_only=True, tag="ai_response"):
+    content: str
+    reply_id: str
+    in_reply_to: str
+    offset: int
+    metadata: dict[str, str]
+    seq: int | None = None
+    message_id: str | None = None
+    content_length: int | None = None
+    state: str | None = None  # complete | partial | stopped, on the terminal frame
+    model_id: str | None = None
+    reply: ReplyState | None = None
+
+
+class ErrorFrame(Outbound, kw_only=True, tag="error"):
+    error: ErrorPayload
+    reply_id: str | None = None
+    in_reply_to: str | None = None
+    seq: int | None = None
+    message_id: str | None = None
+    content_length: int | None = None
+
+
+class Notification(Outbound, kw_only=True, tag="notification"):
+    metadata: Metadata
+    content: str | None = None
+
+
+class Heartbeat(Outbound, kw_only=True, tag="heartbeat"):
+    top: dict[str, int]
+
+
+class Goodbye(Outbound, kw_only=True, tag="goodbye"):
+    reason: str
+    reconnect_in: int  # milliseconds
+
+
+class Resumed(Outbound, kw_only=True, tag="resumed"):
+    from_: int = msgspec.field(name="from")
+    to: int
+    top: int
+    recovered: bool
+
+
+class Pong(Outbound, kw_only=True, tag="pong"):
+    pass
+
+
+class Typing(Outbound, kw_only=True, tag="typing_indicator"):
+    pass
+
+
+Frame = (
+    ConnectionStatus
+    | Ack
+    | UserMessageFrame
+    | Loading
+    | AiResponse
+    | ErrorFrame
+    | Notification
+    | Heartbeat
+    | Goodbye
+    | Resumed
+    | Pong
+    | Typing
+)
+
+STREAMING = {"streaming": "true", "done": "false"}
+DONE = {"streaming": "false", "done": "true"}
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(frame: Frame) -> str:
+    return _encoder.encode(frame).decode()

@@ -1,0 +1,237 @@
+"""One reply while it is being written: reads the provider under time limits, gathers text into chunks, keeps checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import structlog
+
+from chat import conf, groups, leases, protocol, sessions
+from chat.database import DatabaseThreads
+from chat.hub import Hub
+from chat.journal import Ended
+from chat.llm.base import Backend, ReplyRequest, Turn
+from chat.models import ReplyPhase
+from errors.context import RouteContext
+from errors.exceptions import ChatError
+from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, Outcome
+
+log = structlog.stdlib.get_logger("chat.replies")
+
+
+class ReplyStream:
+    """The text of one running reply, and its way to the session's connections.
+
+    Attributes:
+        text: All of it so far, as of the last chunk.
+        is_lost: Another process has ended this reply; nothing more may be told.
+    """
+
+    def __init__(
+        self,
+        reply_id: str,
+        session_id: str,
+        in_reply_to: str,
+        *,
+        hub: Hub,
+        threads: DatabaseThreads,
+        is_continued: bool,
+    ) -> None:
+        self.reply_id = reply_id
+        self.session_id = session_id
+        self.in_reply_to = in_reply_to
+        self.text = ""
+        self.is_lost = False
+        self.is_open = True  # no terminal frame was made yet
+        self._hub = hub
+        self._threads = threads
+        self._is_continued = is_continued
+        self._fresh: list[str] = []  # pieces that are not in `text` yet
+        self._sent = 0  # characters that were broadcast
+        self._kept = 0  # characters of the last checkpoint
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._checkpoint_due = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._is_stopped = False
+        self._is_interrupted = False
+
+    def stop(self) -> None:
+        """The person has read enough."""
+        self._is_stopped = True
+        self._cancel_reader()
+
+    def interrupt(self) -> None:
+        """The server is going down."""
+        self._is_interrupted = True
+        self._cancel_reader()
+
+    def lose(self) -> None:
+        """Another process has taken over."""
+        self.is_lost = True
+        self._cancel_reader()
+
+    def _cancel_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def run(self, backend: Backend, context: RouteContext) -> str:
+        """Read the provider to the end and return the state: complete, or stopped.
+
+        Raises:
+            ChatError: LLM_TIMEOUT, REPLY_INTERRUPTED, or what the provider raised.
+        """
+        self._reader = asyncio.create_task(self._read(backend, context))
+        if self._is_stopped or self._is_interrupted:
+            self._reader.cancel()
+        try:
+            await self._reader
+        except asyncio.CancelledError:
+            if not (self._is_stopped or self._is_interrupted or self.is_lost):
+                raise
+        finally:
+            self._reader.cancel()
+            self._flush()
+            self.is_open = False
+        if self._is_interrupted and not self._is_stopped:
+            raise ChatError(REPLY_INTERRUPTED, detail="the server is going down")
+        if not self.text and not self._is_stopped and not self.is_lost:
+            raise ChatError(LLM_UNAVAILABLE, detail="the provider's answer was empty")
+        return ReplyPhase.STOPPED if self._is_stopped else ReplyPhase.COMPLETE
+
+    async def _read(self, backend: Backend, context: RouteContext) -> None:
+        settings = conf.chat()
+        request = await self._threads.run(self._request, backend, settings.history_messages)
+        context.attempt = request.attempt
+        said = tuple(turn.content for turn in reversed(request.turns))
+        deadline = asyncio.get_running_loop().time() + settings.reply_total_s
+        try:
+            async with aclosing(_closable(backend.stream(request))) as pieces:
+                async for piece in _timed(pieces, deadline):
+                    self._take(_storable(piece))
+        finally:
+            self._gather()
+            context.private_texts = (*said, self.text)
+            context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
+
+    def _request(self, backend: Backend, limit: int) -> ReplyRequest:
+        reply, messages = sessions.conversation(self.reply_id, limit)
+        return ReplyRequest(
+            model_id=reply.model_id or backend.models[0].id,
+            turns=tuple(Turn(message.sender, message.content) for message in messages),
+            attempt=reply.attempt,
+            partial_text=sessions.latest_partial(reply.message_id) if self._is_continued else "",
+        )
+
+    # --- Chunks ---
+
+    def _take(self, piece: str) -> None:
+        self._fresh.append(piece)
+        if self._flush_timer is None:
+            delay_s = conf.chat().chunk_ms / 1000 if self._sent else 0  # the first words at once
+            self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+
+    def _gather(self) -> None:
+        self.text += "".join(self._fresh)
+        self._fresh.clear()
+        if len(self.text) - self._kept >= conf.chat().checkpoint_chars:
+            self._checkpoint_due.set()
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        self._gather()
+        if self._sent < len(self.text) and not self.is_lost:
+            self._hub.broadcast(groups.of_session(self.session_id), self._chunk(self._sent))
+            self._sent = len(self.text)
+
+    def _chunk(self, offset: int) -> protocol.AiResponse:
+        return protocol.AiResponse(
+            session_id=self.session_id,
+            reply_id=self.reply_id,
+            in_reply_to=self.in_reply_to,
+            content=self.text[offset:],
+            offset=offset,
+            metadata=protocol.STREAMING,
+        )
+
+    def frames_so_far(self) -> list[protocol.Frame]:
+        self._flush()
+        loading = protocol.Loading(session_id=self.session_id, reply_id=self.reply_id, in_reply_to=self.in_reply_to)
+        return [loading, self._chunk(0)] if self.text else [loading]
+
+    def terminal_frame(self, ended: Ended) -> protocol.AiResponse:
+        return protocol.AiResponse(
+            session_id=self.session_id,
+            reply_id=self.reply_id,
+            in_reply_to=self.in_reply_to,
+            content="",
+            offset=len(self.text),
+            metadata=protocol.DONE,
+            seq=ended.seq,
+            message_id=ended.message_id,
+            content_length=len(self.text),
+            state=ended.state,
+        )
+
+    # --- Checkpoints ---
+
+    async def keep_checkpoints(self) -> None:
+        """Store the text so far every second or so, renew the lease, and look whether another device wants to stop."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(conf.chat().checkpoint_s):
+                    await self._checkpoint_due.wait()
+            self._checkpoint_due.clear()
+            text = self.text
+            try:
+                wants_stop = await self._threads.run(leases.checkpoint, self.reply_id, text)
+            except Exception as exc:
+                log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
+                continue
+            self._kept = len(text)
+            if wants_stop is None and self.is_open:
+                self.lose()
+            elif wants_stop:
+                self.stop()
+
+
+async def _timed(pieces: AsyncIterator[str], deadline: float) -> AsyncIterator[str]:
+    """Pass the pieces on, or say which limit was over: before the first piece, between two, or in all."""
+    settings = conf.chat()
+    loop = asyncio.get_running_loop()
+    limit_s, spec = settings.first_token_s, LLM_TIMEOUT
+    while True:
+        until = min(loop.time() + limit_s, deadline)
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # the provider's own, about something else
+            what = "the reply's total time is over" if until == deadline else f"no token within {limit_s} s"
+            raise ChatError(spec, detail=what) from exc
+        yield piece
+        limit_s, spec = settings.next_token_s, REPLY_INTERRUPTED
+
+
+async def _closable(pieces: AsyncIterator[str]) -> Any:
+    """A generator around any iterator, so that it can be closed, and closes what it wraps."""
+    try:
+        async for piece in pieces:
+            yield piece
+    finally:
+        aclose = getattr(pieces, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+def _storable(piece: str) -> str:
+    """What every database and every client can hold: no NUL, no lone surrogates."""
+    return piece.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

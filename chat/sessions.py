@@ -1,0 +1,204 @@
+"""All reading of conversations, and their small changes, in the words of the domain. Synchronous; runs on a database thread.
+
+Every function takes the user and finds only what is theirs: a foreign id and one that does not exist are the same
+NOT_FOUND. Appending is the journal's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
+from errors.exceptions import ChatError
+from errors.taxonomy import INVALID_FORMAT, NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFacts:
+    reply_id: str
+    state: str
+    in_reply_to: str
+    model_id: str
+    error: dict[str, object] | None
+    text: str  # checkpoint, while it runs
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    message_id: str
+    session_id: str
+    seq: int
+    sender: str
+    content: str
+    created_at: datetime
+    client_ref: str | None
+    model_id: str
+    metadata: dict[str, object]
+    reply: ReplyFacts | None  # of a user message: the latest answer to it; of an ai message: the answer it is
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    sessions: list[ChatSession]
+    has_more: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    messages: list[MessageFacts]  # ascending seq
+    has_more: bool
+
+
+def as_uuid(text: str) -> uuid.UUID:
+    """Return the key that `text` names; what is no key of ours names nothing."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as exc:
+        raise ChatError(NOT_FOUND) from exc
+
+
+def owned(session_id: str, user_id: str) -> ChatSession:
+    session = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id).first()
+    if session is None:
+        raise ChatError(NOT_FOUND, field="session_id")
+    return session
+
+
+def session_of_reply(reply_id: str, user_id: str) -> str:
+    found = Reply.objects.filter(pk=as_uuid(reply_id), session__owner_id=user_id).values_list("session_id").first()
+    if found is None:
+        raise ChatError(NOT_FOUND, field="reply_id")
+    return str(found[0])
+
+
+def session_of_message(message_id: str, user_id: str) -> str:
+    messages = ChatMessage.objects.filter(pk=as_uuid(message_id), session__owner_id=user_id, sender="user")
+    found = messages.values_list("session_id").first()
+    if found is None:
+        raise ChatError(NOT_FOUND, field="message_id")
+    return str(found[0])
+
+
+def most_recent_open(user_id: str) -> str | None:
+    sessions = ChatSession.objects.filter(owner_id=user_id, ended_at=None).order_by("-last_activity_at", "-id")
+    found = sessions.values_list("pk").first()
+    return str(found[0]) if found else None
+
+
+def tops(session_ids: Iterable[str]) -> dict[str, int]:
+    """Return the highest `seq` of each session. For the heartbeat of connections that are registered with them."""
+    rows = ChatSession.objects.filter(pk__in=list(session_ids)).values_list("pk", "last_seq")
+    return {str(key): seq for key, seq in rows}
+
+
+def select_model(session_id: str, user_id: str, model_id: str) -> None:
+    if not ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id).update(model_id=model_id):
+        raise ChatError(NOT_FOUND, field="session_id")
+
+
+def end(session_id: str, user_id: str) -> ChatSession:
+    """End the session; ending it again changes nothing."""
+    open_ones = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id, ended_at=None)
+    open_ones.update(ended_at=timezone.now())
+    return owned(session_id, user_id)
+
+
+def page(user_id: str, *, cursor: str | None, limit: int) -> SessionPage:
+    """Return the user's sessions, newest activity first, from `cursor` on.
+
+    Raises:
+        ChatError: INVALID_FORMAT for a cursor that this function did not make.
+    """
+    sessions = ChatSession.objects.filter(owner_id=user_id).order_by("-last_activity_at", "-id")
+    if cursor:
+        moment, key = _read_cursor(cursor)
+        sessions = sessions.filter(Q(last_activity_at__lt=moment) | Q(last_activity_at=moment, pk__lt=key))
+    found = list(sessions[: limit + 1])
+    has_more = len(found) > limit
+    found = found[:limit]
+    last = found[-1] if has_more else None
+    return SessionPage(found, has_more, f"{last.last_activity_at.timestamp():.6f}_{last.pk}" if last else None)
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    seconds, _, key = cursor.partition("_")
+    try:
+        return datetime.fromtimestamp(float(seconds), tz=timezone.get_default_timezone()), uuid.UUID(key)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise ChatError(INVALID_FORMAT, field="cursor") from exc
+
+
+def history(session: ChatSession, *, before: int | None, limit: int) -> MessagePage:
+    """Return the newest `limit` messages of an owned session below `before`."""
+    messages = ChatMessage.objects.filter(session=session).order_by("-seq")
+    if before is not None:
+        messages = messages.filter(seq__lt=before)
+    found = list(messages[: limit + 1])
+    return MessagePage(_with_replies(found[:limit][::-1]), has_more=len(found) > limit)
+
+
+def missed(session: ChatSession, *, after: int, limit: int) -> list[MessageFacts]:
+    """Return at most `limit` messages of an owned session after `after`, oldest first."""
+    messages = ChatMessage.objects.filter(session=session, seq__gt=after).order_by("seq")[:limit]
+    return _with_replies(list(messages))
+
+
+def running_replies(session: ChatSession) -> list[ReplyFacts]:
+    replies = Reply.objects.filter(session=session, state__in=RUNNING).order_by("created_at")
+    return [_reply_facts(reply) for reply in replies]
+
+
+def conversation(reply_id: str, limit: int) -> tuple[Reply, list[ChatMessage]]:
+    """Return a reply and, oldest first, the last `limit` messages up to and with the one it answers."""
+    reply = Reply.objects.select_related("message", "session").get(pk=reply_id)
+    messages = ChatMessage.objects.filter(session_id=reply.session_id, seq__lte=reply.message.seq).order_by("-seq")
+    return reply, list(messages[:limit])[::-1]
+
+
+def latest_partial(message_id: uuid.UUID) -> str:
+    """Return the text that the last broken-off reply to a message had reached, or nothing."""
+    replies = Reply.objects.filter(message_id=message_id, state__in=(ReplyPhase.PARTIAL, ReplyPhase.STOPPED))
+    reply = replies.select_related("answer").order_by("-attempt").first()
+    return reply.answer.content if reply and reply.answer else ""
+
+
+def _with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
+    keys = [message.pk for message in messages]
+    of_message: dict[uuid.UUID, Reply] = {}
+    for reply in Reply.objects.filter(message_id__in=keys).order_by("attempt"):
+        of_message[reply.message_id] = reply
+    for reply in Reply.objects.filter(answer_id__in=keys):
+        of_message[reply.answer_id] = reply
+    return [
+        MessageFacts(
+            message_id=str(message.pk),
+            session_id=str(message.session_id),
+            seq=message.seq,
+            sender=message.sender,
+            content=message.content,
+            created_at=message.created_at,
+            client_ref=message.client_ref,
+            model_id=message.model_id,
+            metadata=message.metadata,
+            reply=_reply_facts(of_message[message.pk]) if message.pk in of_message else None,
+        )
+        for message in messages
+    ]
+
+
+def _reply_facts(reply: Reply) -> ReplyFacts:
+    return ReplyFacts(
+        reply_id=str(reply.pk),
+        state=reply.state,
+        in_reply_to=str(reply.message_id),
+        model_id=reply.model_id,
+        error=reply.error,
+        text=reply.text,
+    )

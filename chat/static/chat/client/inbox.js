@@ -1,0 +1,204 @@
+/**
+ * What the server says about the followed sessions: puts it in order, drops what came before, asks for what is missing.
+ *
+ * Emits through the client: `message`, `reply`, `error`, `resumed`, `typing`.
+ */
+
+import { ReplyText } from "./reply_text.js";
+import { SessionTrack } from "./session_track.js";
+
+const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with
+const GRACE_MS = 200; // a frame on its way may still close the gap
+const RESUME_INTERVAL_MS = 1_000; // between two attempts to close gaps of one session
+const RUNNING = new Set(["pending", "streaming"]);
+
+export class Inbox {
+  #tracks = new Map();
+  #client;
+  #handlers = {
+    user_message: this.#onUserMessage,
+    loading: this.#onLoading,
+    ai_response: this.#onAiResponse,
+    resumed: this.#onResumed,
+    typing_indicator: (track, frame) => this.#client.emit("typing", frame),
+  };
+
+  /**
+   * @param {object} client
+   * @param {(type: string, detail: object) => void} client.emit
+   * @param {(frame: object) => string} client.ask send a request, get its ref
+   * @param {(ref: string, sessionId: string) => void} client.settle the server has the message sent under this ref
+   * @param {() => number} client.now
+   */
+  constructor(client) {
+    this.#client = client;
+  }
+
+  /** Follow a session from what is already known of it: its newest messages as the HTTP API returns them, ascending. */
+  follow(sessionId, messages, lastSeq = 0) {
+    clearTimeout(this.#tracks.get(sessionId)?.healing);
+    this.#tracks.delete(sessionId);
+    const track = new SessionTrack(sessionId, messages.at(-1)?.seq ?? lastSeq);
+    for (const message of messages) this.#meetQuestion(track, message);
+    this.#tracks.set(sessionId, track);
+    if (this.#tracks.size > FOLLOWED_MAX) this.unfollow(this.#tracks.keys().next().value);
+    return track;
+  }
+
+  unfollow(sessionId) {
+    clearTimeout(this.#tracks.get(sessionId)?.healing);
+    this.#tracks.delete(sessionId);
+  }
+
+  track(sessionId) {
+    return this.#tracks.get(sessionId);
+  }
+
+  isResuming(sessionId) {
+    return Boolean(this.#tracks.get(sessionId)?.resuming);
+  }
+
+  /** Ask for what was missed in every session; after each new connection. */
+  resumeAll() {
+    for (const track of this.#tracks.values()) {
+      track.resuming = null;
+      this.resume(track);
+    }
+  }
+
+  resume(track, from = track.resumeFrom) {
+    clearTimeout(track.healing);
+    track.healing = null;
+    track.resumedAt = this.#client.now();
+    track.resuming = this.#client.ask({ type: "resume", session_id: track.sessionId, last_seq: from });
+  }
+
+  /** The `resume` under this ref was refused. */
+  giveUpResume(ref) {
+    for (const track of this.#tracks.values()) if (track.resuming === ref) track.resuming = null;
+  }
+
+  receive(frame) {
+    if (frame.type === "heartbeat") return this.#onHeartbeat(frame);
+    const track = this.#tracks.get(frame.session_id);
+    if (!track) return undefined;
+    if (frame.type === "error") return this.#onReplyError(track, frame);
+    return Object.hasOwn(this.#handlers, frame.type) ? this.#handlers[frame.type].call(this, track, frame) : undefined;
+  }
+
+  /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. */
+  openReply(track, { reply_id, in_reply_to }) {
+    const isNew = !track.open.has(reply_id);
+    const reply = track.reply({ reply_id, in_reply_to });
+    if (reply && isNew) this.#emitReply(track, reply);
+  }
+
+  /** Something is missing: ask for it, unless it comes in the meantime. */
+  heal(track) {
+    if (track.resuming || track.healing) return;
+    const wait = Math.max(GRACE_MS, track.resumedAt + RESUME_INTERVAL_MS - this.#client.now());
+    track.healing = setTimeout(() => this.resume(track), wait);
+  }
+
+  #onUserMessage(track, frame) {
+    if (frame.client_ref) this.#client.settle(frame.client_ref, frame.session_id);
+    if (this.#seeOrHeal(track, frame.seq)) this.#client.emit("message", { sender: "user", ...frame });
+    this.#meetQuestion(track, frame);
+  }
+
+  #onLoading(track, frame) {
+    this.openReply(track, frame);
+  }
+
+  #onAiResponse(track, frame) {
+    if (frame.metadata?.done === "true") {
+      this.#finish(track, frame);
+      return;
+    }
+    const reply = track.reply(frame);
+    if (!reply) return;
+    const change = reply.text.apply(frame.content ?? "", frame.offset ?? reply.text.length);
+    if (change === "gap") {
+      this.heal(track);
+      return;
+    }
+    reply.state = "streaming";
+    this.#emitReply(track, reply, change === "appended" ? { delta: frame.content } : {});
+  }
+
+  /** The terminal frame of a reply, live (the last delta) or replayed (the full text at offset 0). */
+  #finish(track, frame) {
+    if (frame.seq !== undefined && track.isSeen(frame.seq)) {
+      track.end(frame.reply_id);
+      return;
+    }
+    const text = track.reply(frame)?.text ?? new ReplyText();
+    const isPlaced = text.apply(frame.content ?? "", frame.offset ?? text.length) !== "gap";
+    const isWhole = isPlaced && (frame.offset === 0 || (frame.content_length ?? text.length) === text.length);
+    if (!isWhole && frame.seq !== undefined) {
+      this.heal(track); // its number stays unseen, so the whole text is sent once more
+      return;
+    }
+    track.end(frame.reply_id);
+    const reply = frame.reply ?? { reply_id: frame.reply_id, state: frame.state ?? "complete" };
+    if (frame.seq === undefined) {
+      this.#client.emit("reply", { ...pick(frame), state: reply.state, text: text.text });
+    } else {
+      this.#seeOrHeal(track, frame.seq);
+      this.#client.emit("message", { ...frame, sender: frame.sender ?? "ai", content: text.text, reply });
+    }
+  }
+
+  #onReplyError(track, frame) {
+    const text = track.open.get(frame.reply_id)?.text;
+    if (frame.seq !== undefined) {
+      // Not all of the kept text is here: leave its number unseen, so that it is asked for.
+      if (text?.length === frame.content_length) this.#seeOrHeal(track, frame.seq);
+      else this.heal(track);
+    }
+    if (!track.end(frame.reply_id)) return;
+    const state = frame.state ?? (frame.content_length > 0 ? "partial" : "failed");
+    const facts = { message_id: frame.in_reply_to, state, error: frame.error, text: text?.text ?? "" };
+    this.#client.emit("error", { ...pick(frame), ...facts });
+  }
+
+  #onResumed(track, frame) {
+    if (track.resuming !== frame.ref) return; // the answer to an older question
+    track.resuming = null;
+    track.settle(frame.to);
+    this.#client.emit("resumed", { ...frame });
+    if (frame.to < frame.top) this.resume(track, frame.to);
+    else if (track.hasGap) this.heal(track);
+  }
+
+  #onHeartbeat({ top = {} }) {
+    for (const track of this.#tracks.values()) if (top[track.sessionId] > track.lastSeq) this.heal(track);
+  }
+
+  /** A user message from history, replay or another device: what it says of its reply may be news. */
+  #meetQuestion(track, { sender = "user", message_id, seq, reply }) {
+    if (sender !== "user") return;
+    track.noteQuestion(message_id, seq);
+    if (!reply) return;
+    const found = { ...reply, session_id: track.sessionId, in_reply_to: message_id };
+    if (RUNNING.has(reply.state)) this.openReply(track, found);
+    else if (!track.open.has(reply.reply_id)) return;
+    // A reply that has text has a message of its own, which follows; one that ended without has nothing but this.
+    else if (reply.error) this.#onReplyError(track, found);
+    else if (reply.state === "stopped") this.#finish(track, { ...found, metadata: { done: "true" } });
+  }
+
+  #seeOrHeal(track, seq) {
+    const isNew = track.see(seq);
+    if (track.hasGap) this.heal(track);
+    return isNew;
+  }
+
+  #emitReply(track, { reply_id, in_reply_to, state, text }, more = {}) {
+    this.#client.emit("reply", { session_id: track.sessionId, reply_id, in_reply_to, state, text: text.text, ...more });
+  }
+}
+
+function pick({ session_id, reply_id, in_reply_to, timestamp }) {
+  return { session_id, reply_id, in_reply_to, timestamp };
+}

@@ -1,0 +1,130 @@
+/**
+ * Everything this client wants from the server, until the server has answered: messages and other requests.
+ *
+ * Sends when there is a connection, again when an answer stays out, and again when a refusal says that it may.
+ */
+
+import { Outbox } from "./outbox.js";
+import { Requests } from "./requests.js";
+
+const REPEATS_MAX = 3; // automatic repetitions after a refusal; then the person decides
+const ANSWER_DEADLINE_MS = 20_000; // what got no answer for so long is sent again; refs make that harmless
+
+export class Sender {
+  #requests = new Requests();
+  #outbox;
+  #options;
+  #transmit;
+  #isHeld;
+
+  /**
+   * @param {object} options see `ChatClient`
+   * @param {(frame: object) => boolean} transmit hand a frame to the connection; false if there is none
+   * @param {(sessionId: string) => boolean} isHeld no message may go to this session now
+   */
+  constructor(options, transmit, isHeld) {
+    this.#options = options;
+    this.#outbox = new Outbox(options.storage, options.storageKey);
+    this.#transmit = transmit;
+    this.#isHeld = isHeld;
+  }
+
+  /** @returns {string} ref of the request */
+  ask(frame) {
+    const ref = newRef();
+    this.#requests.add({ ...frame, ref });
+    this.flush();
+    return ref;
+  }
+
+  /** @returns {import("./outbox.js").Item} */
+  say({ content, sessionId = null, opener = null, modelId }) {
+    const ref = newRef();
+    const created_at = new Date(this.#options.now()).toISOString();
+    const item = { ref, session_id: sessionId, opener: opener ?? ref, content, model_id: modelId, created_at };
+    this.#outbox.add(item);
+    this.flush();
+    return item;
+  }
+
+  pending(conversation) {
+    return this.#outbox.of(conversation);
+  }
+
+  resend(ref) {
+    if (this.#outbox.revive(ref)) this.flush();
+  }
+
+  /** The server has this message, or nobody wants it any more. @returns {import("./outbox.js").Item|undefined} */
+  takeMessage(ref, sessionId) {
+    return this.#outbox.take(ref, sessionId);
+  }
+
+  /** @returns {import("./requests.js").Request|undefined} */
+  takeRequest(ref) {
+    return this.#requests.take(ref);
+  }
+
+  /**
+   * The server refused what was sent under a ref: repeat it later if the error says so, else give it up.
+   *
+   * @returns {object} what it was about: {ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
+   */
+  refuse(ref, error) {
+    const request = this.#requests.get(ref);
+    const item = this.#outbox.get(ref);
+    if (!request && !item) return {};
+    const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
+    const retryAt = this.#repeatAt(error, request?.tries ?? this.#outbox.tries(ref));
+    if (retryAt) {
+      (request ? this.#requests : this.#outbox).postpone(ref, retryAt);
+      setTimeout(() => this.flush(), error.retry_after);
+    } else if (request) {
+      this.#requests.take(ref);
+    } else {
+      this.#outbox.refuse(ref, error);
+    }
+    const about = { session_id, message_id, retryAt };
+    return { ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
+  }
+
+  /** The connection is gone: what was on its way is sent again over the next one. */
+  reset() {
+    this.#requests.drop("resume"); // every connection asks for its own
+    this.#requests.forgetSent();
+    this.#outbox.forgetSent();
+  }
+
+  /** Send again what should have been answered long ago. */
+  repeatOverdue() {
+    const before = this.#options.now() - ANSWER_DEADLINE_MS;
+    this.#requests.forgetSent(before);
+    this.#outbox.forgetSent(before);
+    this.flush();
+  }
+
+  /** Send whatever may be sent now. */
+  flush() {
+    const now = this.#options.now();
+    for (const request of this.#requests.ready(now)) if (this.#transmit(request.frame)) request.sentAt = now;
+    for (const { ref, session_id, content, model_id } of this.#outbox.ready(now)) {
+      if (session_id && this.#isHeld(session_id)) continue;
+      const frame = { type: "user_message", ref, content };
+      if (session_id) frame.session_id = session_id;
+      if (model_id) frame.model_id = model_id;
+      if (this.#transmit(frame)) this.#outbox.markSent(ref, now);
+    }
+  }
+
+  /** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */
+  #repeatAt(error, tries) {
+    const mayRepeat = error.actions?.includes("retry") && error.retry_after >= 1 && tries < REPEATS_MAX;
+    return mayRepeat ? this.#options.now() + error.retry_after : null;
+  }
+}
+
+/** A random id for one request. `randomUUID` exists on https and localhost only. */
+function newRef() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

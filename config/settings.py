@@ -1,0 +1,213 @@
+"""All settings of the deployment, from the environment. A wrong or unknown value refuses to start, in one line.
+
+The table of variables is in docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from chat.conf import ChatSettings
+from errors import logs
+from errors.conf import ErrorsSettings, from_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"  # everything that this deployment writes; git-ignored
+
+env = environ.Env()
+
+
+def _checked(variable: str, read: Any, default: Any, what: str) -> Any:
+    """Read one variable, or refuse in one line that says what it must be."""
+    try:
+        return read(variable, default=default)
+    except (ValueError, ImproperlyConfigured) as exc:
+        raise ImproperlyConfigured(f"{variable} is {os.environ.get(variable)!r}: it must be {what}.") from exc
+
+
+def _boolean(variable: str, default: bool) -> bool:
+    text = os.environ.get(variable, "").strip().lower()
+    if text in {"", "1", "true", "yes", "on", "0", "false", "no", "off"}:
+        return default if text == "" else text in {"1", "true", "yes", "on"}
+    raise ImproperlyConfigured(f"{variable} is {text!r}: it must be true or false.")
+
+
+def _development_key() -> str:
+    """A random key that stays the same over restarts, so that a developer stays signed in."""
+    path = VAR_DIR / "secret_key"
+    if not path.exists():
+        VAR_DIR.mkdir(exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(50))
+    return path.read_text().strip()
+
+
+# --- The deployment ---------------------------------------------------------------------------------------------------
+
+DEBUG = _boolean("DEBUG", default=False)  # manage.py and `make run` turn it on; under daphne it stays off
+PORT = _checked("PORT", env.int, 8000, "a port number")  # only tells which origins are local in development
+SECRET_KEY = env.str("SECRET_KEY", default="") or (_development_key() if DEBUG else "")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if DEBUG else [])
+REDIS_URL = env.str("REDIS_URL", default="")
+
+INSTALLED_APPS = [
+    "daphne",  # runserver serves WebSockets too
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "errors",
+    "chat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Storage ----------------------------------------------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    VAR_DIR.mkdir(exist_ok=True)  # SQLite makes the file, not its folder
+    database = _checked(
+        "DATABASE_URL", env.db_url, f"sqlite:///{VAR_DIR / 'switchboard.sqlite3'}", "sqlite:///PATH or postgres://..."
+    )
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN, where waiting is safe, not at the first write
+            "timeout": 2,  # seconds for the write lock; below what a person waits for an answer
+            "init_command": "PRAGMA journal_mode=WAL",  # readers and the writer do not hold each other up
+        }
+        # Opening the file costs more than a query. Tests need a file too: several threads share it.
+        database["CONN_MAX_AGE"] = None
+        database["TEST"] = {"NAME": str(Path(database["NAME"]).with_suffix(".test.sqlite3"))}
+    elif database["ENGINE"] == "django.db.backends.postgresql":
+        threads = ChatSettings()
+        database["CONN_MAX_AGE"] = 0  # the pool keeps the connections
+        database["OPTIONS"] = {
+            **database.get("OPTIONS", {}),
+            "connect_timeout": 2,  # seconds; a dead host must not hold a thread for minutes
+            # milliseconds; both below what a person waits for an answer
+            "options": "-c statement_timeout=5000 -c lock_timeout=2000",
+            "pool": {
+                "min_size": 1,
+                # no smaller than all threads that query at once: sockets, journal, HTTP, failure rows
+                "max_size": int(CHAT.get("database_threads", threads.database_threads))
+                + int(CHAT.get("journal_threads", threads.journal_threads))
+                + 12,
+                "timeout": 2,  # seconds to wait for a connection
+            },
+        }
+    else:
+        raise ImproperlyConfigured("DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.")
+    return database
+
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- The two apps -----------------------------------------------------------------------------------------------------
+
+CHAT: dict[str, Any] = from_environment("CHAT", ChatSettings, os.environ)
+ERRORS: dict[str, Any] = from_environment("ERRORS", ErrorsSettings, os.environ)
+if DEBUG:
+    CHAT.setdefault("allowed_origins", (f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"))
+    CHAT.setdefault("fault_commands", True)
+    CHAT.setdefault("single_process", True)
+
+DATABASES = {"default": _database()}
+
+CHANNEL_LAYERS: dict[str, Any] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "switchboard"},
+    }
+    if REDIS_URL
+    else {
+        "BACKEND": "channels.layers.InMemoryChannelLayer",
+        # events; all sessions of the process share one channel, so the default of 100 would drop a busy moment
+        "CONFIG": {"capacity": 10_000},
+    }
+}
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns about a missing one at every start
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True  # serves what is installed, also before `collectstatic`
+LOGIN_URL = "chat:login"
+LOGIN_REDIRECT_URL = "chat:page"
+LOGOUT_REDIRECT_URL = "chat:login"
+LANGUAGE_CODE = "en"
+USE_TZ = True
+
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],  # the admin theme evaluates expressions of its own (Alpine.js)
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+_HAS_HTTPS = not DEBUG and any(origin.startswith("https://") for origin in CHAT.get("allowed_origins", ()))
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HAS_HTTPS
+CSRF_TRUSTED_ORIGINS = list(CHAT.get("allowed_origins", ()))
+UNFOLD = {"SITE_TITLE": "Switchboard", "SITE_HEADER": "Switchboard", "SITE_SYMBOL": "forum"}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="DEBUG" if DEBUG else "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}: it must be DEBUG, INFO, WARNING or ERROR.")
+LOGGING_CONFIG = None  # the two lines below configure logging, for the standard library and structlog alike
+logs.configure(as_json=not DEBUG, level=LOG_LEVEL)

@@ -1,0 +1,78 @@
+"""The failure list as it stays cheap on a million rows: a bounded count, one order, only the columns that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from unfold.views import ChangeList
+
+from errors import search
+from errors.models import RoutingFailure
+
+MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
+# What the list shows. A traceback alone is up to 20 000 characters.
+_COLUMNS = (
+    "reference", "occurred_at", "code", "category", "stage", "message_type", "user_id", "session_id",
+)  # fmt: skip
+
+
+class CappedPaginator(Paginator):
+    """Counts at most `MAX_COUNT` rows; `is_capped` tells that there are more."""
+
+    template_name = "errors/pagination.html"
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        # One column that every index has: with the key, which Django would take, each row would be looked up.
+        return rows.order_by().values("occurred_at")[: MAX_COUNT + 1].count()
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return min(self._counted, MAX_COUNT)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._counted > MAX_COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFilter:
+    title: str
+    value: str
+    query_without: str
+
+
+class FailureList(ChangeList):
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[RoutingFailure]) -> Sequence[str]:
+        """Newest first, whatever the address says: any other order would sort the whole table."""
+        return ["-occurred_at", "-id"]
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[RoutingFailure]:
+        return super().get_queryset(request, exclude_parameters).only(*_COLUMNS)
+
+    @property
+    def active_filters(self) -> list[ActiveFilter]:
+        """What the list is narrowed by, each with the way back."""
+        return [
+            ActiveFilter(str(spec.title), spec.chosen, self.get_query_string({spec.parameter_name: None}))
+            for spec in self.filter_specs
+            if spec.chosen is not None
+        ]
+
+    @property
+    def searched_for(self) -> list[str]:
+        return search.described(self.query)
+
+    @property
+    def query_without_filters(self) -> str:
+        return self.get_query_string(remove=[spec.parameter_name for spec in self.filter_specs])

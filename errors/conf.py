@@ -1,0 +1,114 @@
+"""Typed settings: the ERRORS dict of Django's settings, and the two functions by which every app here reads its own.
+
+`read` is called by the apps, `from_environment` by a project's settings module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
+Settings = TypeVar("Settings", bound=msgspec.Struct)
+
+
+class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `errors/`. Each can be set as ERRORS["name"] or in the environment as ERRORS_NAME."""
+
+    enabled: bool = True  # off: failures are told and logged, but no row is stored
+    extra_specs: tuple[str, ...] = ()  # dotted paths to a host project's own ErrorSpecs
+    log_levels: dict[str, str] = {}  # category -> level name, where ERROR is too loud, as {"validation": "warning"}
+    row_queue_size: Positive = 10_000  # failures; about 20 MB of waiting rows, then rows are dropped and counted
+    row_batch_size: Positive = 500  # rows; one INSERT stays below SQLite's and PostgreSQL's parameter limits
+    row_linger_ms: Positive = 200  # milliseconds; a flood becomes five INSERTs a second
+    row_untold_s: PositiveSeconds = 5  # seconds a row waits for its frame before it is written without one
+    retention_days: Positive = 30  # days; `prune_failures` deletes what is older
+    max_traceback_chars: Positive = 20_000  # characters kept of one traceback, its end first
+    traceback_interval_s: PositiveSeconds = (
+        1  # seconds; one traceback text per cause in this time, the rest point to it
+    )
+    secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
+
+
+@functools.cache
+def errors() -> ErrorsSettings:
+    return read("ERRORS", ErrorsSettings)
+
+
+def read(name: str, kind: type[Settings]) -> Settings:
+    """Return Django's setting `name`, a dict, as `kind`.
+
+    Raises:
+        ImproperlyConfigured: One line: an unknown key, a wrong type, or a value out of range.
+    """
+    raw = getattr(django_settings, name, {})
+    for key in raw:
+        if key not in kind.__struct_fields__:
+            raise ImproperlyConfigured(f"{name}[{key!r}] is not a setting{_suggestion(key, kind.__struct_fields__)}.")
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        problem, _, path = str(exc).partition(" - at `$.")
+        key = path.rstrip("`").split("[")[0].split(".")[0]
+        raise ImproperlyConfigured(
+            f"{name}[{key!r}] (environment: {name}_{key.upper()}) is {raw.get(key)!r}: {problem}."
+        ) from exc
+
+
+def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Collect the variables `<name>_<KEY>` into a dict fit for `read`; lists are comma-separated, dicts are JSON.
+
+    Raises:
+        ImproperlyConfigured: One line: a variable that names no setting, or JSON that is none.
+    """
+    hints = get_type_hints(kind)
+    known = {f"{name}_{field.upper()}": field for field in kind.__struct_fields__}
+    found: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(f"{name}_"):
+            continue
+        if variable not in known:
+            raise ImproperlyConfigured(f"{variable} is not a setting{_suggestion(variable, known)}.")
+        field = known[variable]
+        found[field] = _parse(variable, text, hints[field])
+    return found
+
+
+def _parse(variable: str, text: str, hint: Any) -> Any:
+    origin = get_origin(hint)
+    if origin is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if origin is dict:
+        try:
+            return json.loads(text)
+        except ValueError as exc:
+            raise ImproperlyConfigured(f"{variable} must be a JSON object, not {text!r}.") from exc
+    if hint is bool or bool in get_args(hint):
+        if (word := text.strip().lower()) in {"1", "true", "yes", "on"}:
+            return True
+        if word in {"0", "false", "no", "off"}:
+            return False
+        raise ImproperlyConfigured(f"{variable} must be true or false, not {text!r}.")
+    return text.strip()
+
+
+def _suggestion(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "ERRORS":
+        errors.cache_clear()
+
+
+setting_changed.connect(_forget)

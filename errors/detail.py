@@ -1,0 +1,135 @@
+"""The values of one stored failure as its admin page shows them: escaped, explained, linked to the failures like it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from errors import catalogue
+from errors.models import RoutingFailure
+from errors.taxonomy import ErrorSpec, Outcome, Stage
+
+OUTCOMES = {
+    Outcome.REJECTED: "nothing was stored",
+    Outcome.SAVED: "the message is stored, its answer is not",
+    Outcome.PARTIAL: "the message is stored, and the beginning of its answer",
+    Outcome.UNKNOWN: "nobody can tell; sending it again under the same ref does",
+}
+
+
+def visible(text: str) -> str:
+    """Return `text` with characters that do not show, or that turn the text around, written as escapes."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def list_address(**facts: str) -> str:
+    return f"{reverse('admin:errors_routingfailure_changelist')}?{urlencode(facts)}"
+
+
+def list_link(failure: RoutingFailure, *names: str) -> SafeString | str:
+    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty."""
+    facts = {name: getattr(failure, name) for name in names if getattr(failure, name)}
+    text = facts.get(names[0])
+    if not text:
+        return "-"
+    return format_html(
+        '<a class="failure-fact" href="{}" title="{}">{}</a>', list_address(**facts), visible(text), visible(text)
+    )
+
+
+def time(failure: RoutingFailure) -> SafeString:
+    local = timezone.localtime(failure.occurred_at)
+    return format_html(
+        '<time datetime="{}">{}.{:03} {}</time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S}",
+        local.microsecond // 1000,
+        local.tzname(),
+    )
+
+
+def code(failure: RoutingFailure) -> str:
+    return render_to_string("errors/code.html", {"failure": failure, "specs": _specs(failure)})
+
+
+def outcome(failure: RoutingFailure) -> SafeString:
+    meaning = OUTCOMES.get(failure.outcome)  # type: ignore[call-overload] -- a StrEnum equals its value
+    return format_html("<b>{}</b>: {}", failure.outcome, meaning) if meaning else format_html("{}", failure.outcome)
+
+
+def recoverable(failure: RoutingFailure) -> str:
+    if failure.stage == Stage.HTTP:
+        return "yes" if failure.recoverable else "no: the person has to sign in, or lacks the right"
+    return "yes: the connection went on" if failure.recoverable else "no: the connection was closed"
+
+
+def retry_after(failure: RoutingFailure) -> str:
+    return f"{failure.retry_after_ms} ms" if failure.retry_after_ms else "-"
+
+
+def user(failure: RoutingFailure) -> SafeString | str:
+    """The user's id, and the name where such a user still exists."""
+    if not failure.user_id:
+        return "nobody was signed in"
+    users = get_user_model()
+    try:
+        name = users._default_manager.get(pk=failure.user_id).get_username()
+    except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
+        name = ""
+    link = list_link(failure, "user_id")
+    return format_html("{} ({})", link, visible(name)) if name else link
+
+
+def causes(failure: RoutingFailure) -> str:
+    links = [
+        {key: visible(str(cause.get(key, ""))) for key in ("type", "message", "where")}
+        for cause in failure.causes
+        if isinstance(cause, dict)
+    ]
+    return render_to_string("errors/causes.html", {"causes": links, "root": visible(failure.cause)})
+
+
+def traceback(failure: RoutingFailure) -> str:
+    facts = {"text": visible(failure.traceback), "same_cause": list_address(fingerprint=failure.fingerprint)}
+    return render_to_string("errors/traceback.html", facts)
+
+
+def told(failure: RoutingFailure) -> str:
+    return render_to_string(
+        "errors/told.html", {"deliveries": list(_deliveries(failure)), "frame": visible(_pretty(failure.frame))}
+    )
+
+
+def _deliveries(failure: RoutingFailure) -> Iterable[str]:
+    what = "answer" if failure.stage == Stage.HTTP else "frame"
+    if failure.deliveries:
+        yield f"Told to {failure.deliveries} connection{'' if failure.deliveries == 1 else 's'}."
+    if failure.drops:
+        yield f"Dropped for {failure.drops} connection{'' if failure.drops == 1 else 's'}: the outbox was full."
+    if not failure.deliveries and not failure.drops:
+        yield f"Nobody was connected any more: the {what} reached no one."
+
+
+def _pretty(frame: str) -> str:
+    try:
+        return json.dumps(json.loads(frame), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return frame
+
+
+def _specs(failure: RoutingFailure) -> list[ErrorSpec]:
+    """The specs that share this code, as the person was told; none where a host project has taken its own away."""
+    specs = [spec for spec in catalogue.specs() if spec.code == failure.code]
+    told = [spec for spec in specs if spec.message in failure.frame]
+    return told or specs

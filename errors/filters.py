@@ -1,0 +1,185 @@
+"""The filters beside the failure list. Each narrows by one indexed column to one exact value, or to a stretch of time.
+
+No filter asks the database what there is to choose: choices come from the vocabulary, the catalogue and the calendar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from errors import catalogue, periods
+from errors.models import RoutingFailure
+from errors.taxonomy import Category, Outcome, Stage
+
+Failures = QuerySet[RoutingFailure]
+Choices = list[tuple[str, str]]
+
+
+class ExactFilter(SimpleListFilter):
+    """One column, one exact value."""
+
+    parameter_name = ""
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
+        value = self.value()
+        if value is None:
+            return queryset
+        if "\x00" in value:
+            # PostgreSQL refuses to compare with it, and no row can hold it.
+            raise IncorrectLookupParameters(self.parameter_name)
+        return queryset.filter(**{self.parameter_name: value})
+
+    @property
+    def chosen(self) -> str | None:
+        """What is chosen, for people; None if nothing is."""
+        value = self.value()
+        return dict(self.lookup_choices).get(value, value or "(none)") if value is not None else None
+
+
+class CategoryFilter(ExactFilter):
+    title, parameter_name = "category", "category"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        return [(word.value, word.value.replace("_", " ")) for word in Category]
+
+
+class CodeFilter(ExactFilter):
+    title, parameter_name = "code", "code"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        # Specs may share a code; the list shows it once.
+        return [(code, code) for code in sorted({spec.code for spec in catalogue.specs()})]
+
+
+class StageFilter(ExactFilter):
+    title, parameter_name = "stage", "stage"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        return [(word.value, word.value) for word in Stage]
+
+
+class OutcomeFilter(ExactFilter):
+    title, parameter_name = "outcome", "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        return [(word.value, word.value) for word in Outcome]
+
+
+class FactFilter(ExactFilter):
+    """A fact that a link on the pages asks for. It shows up once it is chosen: nobody picks a session from a list."""
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        value = self.value()
+        return [] if value is None else [(value, value or "(none)")]
+
+
+class UserFilter(FactFilter):
+    title, parameter_name = "user", "user_id"
+
+
+class SessionFilter(FactFilter):
+    title, parameter_name = "session", "session_id"
+
+
+class ConnectionFilter(FactFilter):
+    title, parameter_name = "connection", "connection_id"
+
+
+class MessageTypeFilter(FactFilter):
+    title, parameter_name = "message type", "message_type"
+
+
+class RefFilter(FactFilter):
+    title, parameter_name = "ref", "ref"
+
+
+class ReplyFilter(FactFilter):
+    title, parameter_name = "reply", "reply_id"
+
+
+class CauseFilter(FactFilter):
+    title, parameter_name = "cause", "fingerprint"
+
+
+class WhenFilter(SimpleListFilter):
+    """A drill-down: twelve months, the days of one, the hours of one of its days."""
+
+    title, parameter_name = "time", "when"
+    template = "errors/when_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
+        self._now = timezone.now()
+        return [(periods.LAST_DAY, "Last 24 hours")]
+
+    def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
+        if self.value() is None:
+            return queryset
+        period = self._period()
+        if period is None:
+            raise IncorrectLookupParameters(self.parameter_name)
+        return queryset.filter(occurred_at__gte=period.begin, occurred_at__lt=period.end)
+
+    @property
+    def chosen(self) -> str | None:
+        period = self._period()
+        return period.label if period else None
+
+    @property
+    def zone(self) -> str:
+        return timezone.get_current_timezone_name()
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Rows above each other, from any time down to what is chosen, then cells: the next steps."""
+        chosen = self._period()
+        yield self._choice(changelist, None, "Any time", is_cell=False)
+        yield self._choice(changelist, periods.LAST_DAY, "Last 24 hours", is_cell=False)
+        path = periods.around(chosen)
+        if chosen and chosen.word != periods.LAST_DAY and "T" not in chosen.word:
+            path.append(chosen)
+        for period in path:
+            yield self._choice(changelist, period.word, period.label, is_cell=False)
+        for period in periods.steps(chosen, self._now):
+            yield self._choice(changelist, period.word, period.short, is_cell=True, title=period.label)
+
+    def _choice(
+        self, changelist: ChangeList, word: str | None, display: str, *, is_cell: bool, title: str = ""
+    ) -> dict[str, Any]:
+        return {
+            "selected": self.value() == word,
+            "query_string": changelist.get_query_string({self.parameter_name: word}),
+            "display": display,
+            "title": title or display,
+            "is_cell": is_cell,
+        }
+
+    def _period(self) -> periods.Period | None:
+        word = self.value()
+        return None if word is None else periods.read(word, self._now)
+
+
+FILTERS = (
+    WhenFilter,
+    CategoryFilter,
+    CodeFilter,
+    StageFilter,
+    OutcomeFilter,
+    UserFilter,
+    SessionFilter,
+    ConnectionFilter,
+    MessageTypeFilter,
+    RefFilter,
+    ReplyFilter,
+    CauseFilter,
+)
+PARAMETERS = frozenset(kind.parameter_name for kind in FILTERS)

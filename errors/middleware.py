@@ -1,0 +1,38 @@
+"""`ErrorMiddleware`: the one place that catches. It wraps each step of the walk: connect, receive, route, reply.
+
+Nothing between here and the place that raised catches anything. The caller gets the `Failure` back and tells the person;
+this file knows no sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.exceptions import AcceptConnection, DenyConnection, StopConsumer
+
+from errors import recorder
+from errors.context import RouteContext
+from errors.failure import Failure
+
+Step = Callable[[Any, Any], Awaitable[Any]]
+
+# Channels steers its consumers with these; they are signals, not failures.
+CONTROL_FLOW = (StopConsumer, AcceptConnection, DenyConnection)
+
+
+class ErrorMiddleware:
+    """Runs the next step; an exception becomes one recorded `Failure`."""
+
+    def __init__(self, next_step: Step) -> None:
+        self.next_step = next_step
+
+    async def __call__(self, message: Any, context: RouteContext) -> Failure | None:
+        """Return the failure that ended the step, or None. Cancellation and Channels' own signals pass through."""
+        try:
+            await self.next_step(message, context)
+        except CONTROL_FLOW:
+            raise
+        except Exception as exc:
+            return recorder.record(exc, context)
+        return None

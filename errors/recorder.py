@@ -1,0 +1,91 @@
+"""Records a failure: one log line, one count, one stored row. Called by `ErrorMiddleware` and the HTTP API.
+
+Three sinks, each isolated: a fault in one keeps neither the others nor the route from going on, and none of them waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import structlog
+
+from errors import conf, metrics
+from errors.context import RouteContext
+from errors.exceptions import ChatError
+from errors.failure import Failure
+from errors.rows import row_writer
+from errors.taxonomy import SERVICE_ERROR
+
+log = structlog.stdlib.get_logger("errors")
+
+
+def record(exc: Exception, context: RouteContext) -> Failure:
+    """Log, count and queue `exc`, and return the failure for whoever tells the person. Never raises, never waits.
+
+    The row is written once the teller has called `Failure.settle`.
+    """
+    try:
+        failure = Failure.of(exc, context)
+    except Exception as broken:
+        # A defect in describing the failure must not become a second failure, nor silence.
+        _report_fault("describe", broken)
+        failure = Failure.of(ChatError(SERVICE_ERROR, detail=type(exc).__name__), replace(context, private_texts=()))
+    for name, sink in (("log", _write_line), ("metric", _count), ("row", _queue_row)):
+        try:
+            sink(failure, exc)
+        except Exception as broken:
+            _report_fault(name, broken)
+    return failure
+
+
+def _write_line(failure: Failure, exc: Exception) -> None:
+    error, context = failure.error, failure.context
+    level = conf.errors().log_levels.get(error.spec.category.value, "error")
+    facts = {
+        "user_id": context.user_id,
+        "session_id": context.session_id,
+        "connection_id": context.connection_id,
+        "message_type": context.message_type,
+        "ref": context.ref,
+        "reply_id": context.reply_id,
+        "reference": failure.reference,
+        "stage": context.stage.value,
+        "code": error.spec.code,
+        "category": error.spec.category.value,
+    }
+    log.log(
+        logging.getLevelNamesMapping()[level.upper()],
+        "chat.routing_failed",
+        **facts,
+        recoverable=error.spec.rule.recoverable,
+        outcome=failure.outcome.value,
+        fingerprint=failure.report.fingerprint,
+        cause=failure.report.root,
+        exception=failure.report.traceback or None,
+    )
+    if isinstance(exc, ChatError):
+        log.debug(
+            "chat.error_translated",
+            **facts,
+            recoverable=error.spec.rule.recoverable,
+            field=error.field,
+            retry_after_ms=error.retry_after_ms,
+        )
+
+
+def _count(failure: Failure, exc: Exception) -> None:
+    metrics.FAILURES.labels(
+        failure.error.spec.code, failure.error.spec.category.value, failure.context.stage.value
+    ).inc()
+
+
+def _queue_row(failure: Failure, exc: Exception) -> None:
+    if conf.errors().enabled:
+        row_writer.put(failure)
+
+
+def _report_fault(sink: str, broken: Exception) -> None:
+    """Say that the recorder itself is broken, by the plainest means there are."""
+    metrics.SINK_FAULTS.labels(sink).inc()
+    logging.getLogger("errors.recorder").error("failure sink %s is broken: %s", sink, type(broken).__name__)

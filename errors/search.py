@@ -1,0 +1,66 @@
+"""The one search box of the failure list: what somebody typed, looked up exactly in every indexed place it may mean.
+
+Never a part of a word: `LIKE '%...%'` would read the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+
+from errors.failure import read_reference
+from errors.models import RoutingFailure
+
+_MAX_CHARS = 255  # characters; the longest value of the columns that are searched
+_MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
+
+
+def condition(text: str) -> Q:
+    """Return the condition that selects what `text` means; it selects nothing where it means nothing.
+
+    Each meaning is first asked for on its own: nearly always one of them exists, and then its index also serves the
+    order of the list, which an OR over all of them would not.
+    """
+    found = [meaning for meaning in _meanings(text) if RoutingFailure.objects.filter(meaning).exists()]
+    if not found:
+        return Q(pk__in=[])
+    selected = found[0]
+    for meaning in found[1:]:
+        selected |= meaning
+    return selected
+
+
+def described(text: str) -> list[str]:
+    """Return what `condition` looks for, in words: for the page that has to say that it found nothing."""
+    text = text.strip()
+    reference = read_reference(text)
+    return [
+        *([f"the reference {reference}"] if reference else []),
+        "a session, a connection or a user id that is exactly this",
+        "a user of exactly this name",
+    ]
+
+
+def _meanings(text: str) -> Iterator[Q]:
+    text = text.strip()
+    if not text or len(text) > _MAX_CHARS:
+        return
+    if reference := read_reference(text):
+        yield Q(reference=reference)
+    yield Q(session_id=text)
+    yield Q(connection_id=text)
+    yield Q(user_id=text)
+    for user_id in _users_named(text):
+        yield Q(user_id=user_id)
+
+
+def _users_named(name: str) -> list[str]:
+    users = get_user_model()
+    try:
+        keys = users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True)
+        return [str(key) for key in keys[:_MAX_NAMESAKES]]
+    except (ValueError, ValidationError):
+        return []  # names that are no text: numbers, UUIDs

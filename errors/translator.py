@@ -1,0 +1,56 @@
+"""Translates any exception into a `ChatError`: a word of the catalogue for everything that can go wrong.
+
+A `ChatError` stays what it is. What Django, Channels or a time limit raise is looked up by the exception's MRO, so a
+subclass needs no row of its own. Everything else is a SERVICE_ERROR. Exceptions of chat's own suppliers (the LLM SDK,
+msgspec, Redis) become a `ChatError` at the edge, in the file that knows the supplier.
+"""
+
+from __future__ import annotations
+
+from channels.exceptions import ChannelFull, MessageTooLarge
+from django.core.exceptions import (
+    ObjectDoesNotExist,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
+from django.db import Error as DatabaseError
+from django.http import Http404
+
+from errors.exceptions import ChatError
+from errors.taxonomy import (
+    DATABASE_ERROR,
+    FRAME_TOO_LARGE,
+    INSUFFICIENT_PERMISSIONS,
+    INVALID_FORMAT,
+    NOT_FOUND,
+    SERVER_BUSY,
+    SERVICE_ERROR,
+    ErrorSpec,
+)
+
+# exception -> (word, milliseconds until asking again makes sense, where that is known)
+TRANSLATIONS: dict[type[BaseException], tuple[ErrorSpec, int | None]] = {
+    DatabaseError: (DATABASE_ERROR, 1_000),  # also the base of InterfaceError, OperationalError, IntegrityError
+    ObjectDoesNotExist: (NOT_FOUND, None),
+    Http404: (NOT_FOUND, None),
+    PermissionDenied: (INSUFFICIENT_PERMISSIONS, None),
+    ValidationError: (INVALID_FORMAT, None),
+    RequestDataTooBig: (FRAME_TOO_LARGE, None),
+    SuspiciousOperation: (INVALID_FORMAT, None),
+    MessageTooLarge: (FRAME_TOO_LARGE, None),
+    ChannelFull: (SERVER_BUSY, 1_000),
+    TimeoutError: (SERVER_BUSY, 2_000),
+}
+
+
+def translate(exc: BaseException) -> ChatError:
+    """Return the `ChatError` that tells `exc` in public. Never raises."""
+    if isinstance(exc, ChatError):
+        return exc
+    for kind in type(exc).__mro__:
+        if kind in TRANSLATIONS:
+            spec, retry_after_ms = TRANSLATIONS[kind]
+            return ChatError(spec, retry_after_ms=retry_after_ms)
+    return ChatError(SERVICE_ERROR)

@@ -1,0 +1,97 @@
+"""Fixtures that every test may use: people, their connections, the log, the records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from errors import conf as errors_conf
+from errors import report
+from errors.models import RoutingFailure
+from errors.rows import row_writer
+from tests.people import Person
+
+pytest_plugins = ["tests.services.plugin"]
+
+
+@pytest.fixture(autouse=True)
+def _every_cause_has_its_traceback() -> Iterator[None]:
+    """What one test's failure suppressed must not be missing in the next one's."""
+    report._last_traceback.clear()
+    yield
+    row_writer.flush()
+
+
+@pytest.fixture
+async def own_runtime() -> AsyncIterator[None]:
+    """Ends what the test's event loop started: tasks, threads, connections."""
+    from chat import runtime
+
+    yield
+    await runtime.current().aclose()
+
+
+@pytest.fixture
+def people(transactional_db: None) -> Callable[[str], Person]:
+    """`people("alice")` is somebody with an account, signed in."""
+
+    def create(name: str, *, is_staff: bool = False) -> Person:
+        user = get_user_model().objects.create_user(name, password="correct horse battery", is_staff=is_staff)
+        client = Client()
+        client.force_login(user)
+        return Person(name, str(user.pk), client.cookies["sessionid"].value, client)
+
+    return create
+
+
+@pytest.fixture
+def alice(people: Callable[[str], Person], own_runtime: None) -> Person:
+    return people("alice")
+
+
+@pytest.fixture
+def bob(people: Callable[[str], Person], own_runtime: None) -> Person:
+    return people("bob")
+
+
+@pytest.fixture
+def mallory(people: Callable[[str], Person], own_runtime: None) -> Person:
+    return people("mallory")
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[dict[str, Any]]]:
+    """Every event that structlog is given during the test, as a dict with `log_level`."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def failures() -> Callable[..., Any]:
+    """`await failures()` are the stored failures, oldest first; filters are those of the model."""
+
+    async def read(**filters: Any) -> list[RoutingFailure]:
+        def query() -> list[RoutingFailure]:
+            assert row_writer.flush(), "failure rows were not written in time"
+            return list(RoutingFailure.objects.filter(**filters).order_by("occurred_at", "id"))
+
+        return await sync_to_async(query)()
+
+    return read
+
+
+@pytest.fixture
+def configure(settings: Any) -> Callable[..., None]:
+    """`configure(max_running_replies=1)` changes settings of the chat for one test; it has to come before connecting."""
+
+    def change(**values: Any) -> None:
+        settings.CHAT = {**settings.CHAT, **values}
+
+    yield change
+    errors_conf.errors.cache_clear()

@@ -1,0 +1,231 @@
+/** What a person sends: stored exactly once, in order, and honestly reported when it was refused. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+
+import { SESSION, MemoryStorage, clock, refusal, startClient, startInSession, userMessage } from "./fake_server.mjs";
+
+beforeEach(clock.start);
+afterEach(clock.stop);
+
+const contents = (frames) => frames.map((frame) => frame.content);
+
+describe("sending", () => {
+  it("waits for a connection, then sends and tells what was stored", () => {
+    const { client, server, of } = startClient();
+    const item = client.say({ content: "Hello" });
+    client.connect();
+    server.accept();
+    const [frame] = server.received("user_message");
+    assert.deepEqual(frame, { type: "user_message", ref: item.ref, content: "Hello" });
+    server.ack(frame, 1);
+    assert.deepEqual(of("session"), [{ event: "session", session_id: SESSION, opener: item.ref }]);
+    const [message] = of("message");
+    assert.equal(message.client_ref, item.ref);
+    assert.equal(message.seq, 1);
+    assert.deepEqual(message.reply, { reply_id: "r1", state: "pending" });
+    assert.deepEqual(client.pending(SESSION), []);
+  });
+
+  it("opens one session, not two, for two messages typed at once", () => {
+    const { client, server } = startClient();
+    client.connect();
+    server.accept();
+    const first = client.say({ content: "one" });
+    client.say({ content: "two", opener: first.ref });
+    assert.deepEqual(contents(server.received("user_message")), ["one"]);
+    server.ack(server.received("user_message")[0], 1);
+    assert.equal(server.received("user_message")[1].session_id, SESSION);
+  });
+
+  it("keeps the order typed, also when the first message has to be repeated", () => {
+    const { client, server, of } = startInSession(3);
+    client.say({ content: "one", sessionId: SESSION });
+    client.say({ content: "two", sessionId: SESSION });
+    const [one] = server.received("user_message");
+    server.push(refusal(one.ref, { code: "TOO_MANY_REQUESTS", actions: ["retry"], retry_after: 2_000 }));
+    assert.equal(of("error")[0].retryAt, Date.now() + 2_000);
+    clock.pass(1_999);
+    assert.deepEqual(contents(server.received("user_message")), ["one"]);
+    clock.pass(1);
+    server.ack(one, 4);
+    assert.deepEqual(contents(server.received("user_message")), ["one", "one", "two"]);
+  });
+
+  it("says what model is wanted, and that somebody types, but not at every key", () => {
+    const { client, server } = startInSession();
+    client.say({ content: "x", sessionId: SESSION, modelId: "large" });
+    assert.equal(server.received("user_message")[0].model_id, "large");
+    for (let key = 0; key < 5; key += 1) client.typing(SESSION);
+    assert.equal(server.received("typing_indicator").length, 1);
+    clock.pass(3_000);
+    client.typing(SESSION);
+    assert.equal(server.received("typing_indicator").length, 2);
+  });
+});
+
+describe("exactly once", () => {
+  it("sends again under the same ref what was not acknowledged before the connection broke", () => {
+    const { client, server, of } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    server.close();
+    clock.pass(500);
+    server.accept();
+    assert.equal(server.received("user_message").length, 0, "not before what was missed is known");
+    server.resume([], { to: 3 });
+    assert.deepEqual(server.received("user_message").map(({ ref }) => ref), [item.ref]);
+    server.ack({ ref: item.ref }, 4, { duplicate: true });
+    assert.equal(of("message").length, 1);
+  });
+
+  it("does not send again what the replay shows as stored", () => {
+    const { client, server, of } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    server.close();
+    clock.pass(500);
+    server.accept();
+    server.resume([userMessage(4, { client_ref: item.ref })], { to: 4 });
+    assert.equal(server.received("user_message").length, 0);
+    assert.deepEqual(of("message").map(({ seq, client_ref }) => [seq, client_ref]), [[4, item.ref]]);
+  });
+
+  it("survives a reload, and learns from the history what was stored", () => {
+    const storage = new MemoryStorage();
+    const before = startInSession(3, { storage });
+    const stored = before.client.say({ content: "stored", sessionId: SESSION });
+    const lost = before.client.say({ content: "lost", sessionId: SESSION });
+    const { client, server } = startClient({ storage });
+    client.follow(SESSION, [userMessage(4, { client_ref: stored.ref })]);
+    assert.deepEqual(contents(client.pending(SESSION)), ["lost"]);
+    client.connect();
+    server.accept();
+    server.resume([], { to: 4 });
+    assert.deepEqual(server.received("user_message").map(({ ref }) => ref), [lost.ref]);
+    server.ack(server.received("user_message")[0], 5);
+    assert.equal(storage.getItem("switchboard.outbox"), null);
+  });
+
+  it("asks again after 20 s without an answer", () => {
+    const { client, server } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    for (const expected of [1, 2]) {
+      clock.pass(15_000);
+      server.push({ type: "heartbeat", top: {} });
+      assert.equal(server.received("user_message").length, expected);
+    }
+    assert.ok(server.received("user_message").every(({ ref }) => ref === item.ref));
+  });
+
+  it("works without a storage, with a full one and with a damaged one", () => {
+    const full = { getItem: () => "{not json", setItem: () => { throw new Error("quota"); }, removeItem: () => {} };
+    for (const storage of [undefined, full]) {
+      const { client, server } = startInSession(0, { storage });
+      client.say({ content: "Hello", sessionId: SESSION });
+      assert.equal(server.received("user_message").length, 1);
+    }
+  });
+});
+
+describe("refusals", () => {
+  const busy = { code: "SERVER_BUSY", actions: ["retry"], retry_after: 1_000 };
+
+  it("repeats by itself three times, then leaves it to the person", () => {
+    const { client, server, of } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    for (let round = 0; round < 4; round += 1) {
+      server.push(refusal(item.ref, busy));
+      clock.pass(1_000);
+    }
+    clock.pass(600_000);
+    assert.equal(of("error").at(-1).retryAt, undefined);
+    assert.equal(client.pending(SESSION)[0].error.code, "SERVER_BUSY");
+  });
+
+  for (const [why, error] of [
+    ["without a time", { code: "DATABASE_ERROR", actions: ["retry"] }],
+    ["without an invitation", { code: "LLM_OVERLOADED", actions: [], retry_after: 1_000 }],
+  ]) {
+    it(`does not repeat by itself ${why}, and sends on request under the old ref`, () => {
+      const { client, server, of } = startInSession(3);
+      const item = client.say({ content: "Hello", sessionId: SESSION });
+      server.push(refusal(item.ref, error));
+      clock.pass(20_000);
+      assert.equal(server.received("user_message").length, 1);
+      const [{ ref, request, retryAt }] = of("error");
+      assert.deepEqual({ ref, request, retryAt }, { ref: item.ref, request: "user_message", retryAt: undefined });
+      client.resend(item.ref);
+      assert.deepEqual(server.received("user_message").map((frame) => frame.ref), [item.ref, item.ref]);
+      assert.equal(client.pending(SESSION)[0].error, undefined);
+    });
+  }
+
+  it("lets the next message go when one was refused or given up", () => {
+    const { client, server } = startInSession(3);
+    const bad = client.say({ content: "bad", sessionId: SESSION });
+    client.say({ content: "good", sessionId: SESSION });
+    server.push(refusal(bad.ref, { code: "FIELD_TOO_LONG" }));
+    assert.deepEqual(contents(server.received("user_message")), ["bad", "good"]);
+    client.discard(bad.ref);
+    assert.deepEqual(contents(client.pending(SESSION)), ["good"]);
+  });
+
+  it("does not open a second session while it is unknown whether the first was opened", () => {
+    const { client, server } = startClient();
+    client.connect();
+    server.accept();
+    const first = client.say({ content: "one" });
+    client.say({ content: "two", opener: first.ref });
+    server.push(refusal(first.ref, { code: "DATABASE_ERROR", outcome: "unknown" }));
+    assert.deepEqual(contents(server.received("user_message")), ["one"]);
+    client.resend(first.ref);
+    server.ack(first, 1, { duplicate: true });
+    assert.equal(server.received("user_message").at(-1).session_id, SESSION);
+  });
+
+  it("keeps a message that was refused for want of a sign-in, and stays away", () => {
+    const storage = new MemoryStorage();
+    const { client, server } = startInSession(3, { storage });
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    server.push(refusal(item.ref, { code: "UNAUTHORIZED", recoverable: false, actions: ["sign_in"] }));
+    server.close(4501);
+    assert.equal(client.state, "closed");
+    const again = startClient({ storage });
+    again.client.follow(SESSION, []);
+    again.client.connect();
+    again.server.accept();
+    again.server.resume([], { to: 0 });
+    assert.equal(again.server.received("user_message").length, 0, "not by itself: it may be what signed us out");
+    assert.equal(again.client.pending(SESSION)[0].error.code, "UNAUTHORIZED");
+  });
+
+  it("tells which request was refused, and an error of the connection as such", () => {
+    const { client, server, of } = startInSession(3);
+    const stop = client.stop("r1");
+    const retry = client.retry("m2");
+    server.push(refusal(stop, { code: "NOT_FOUND" }), refusal(retry, { code: "SERVICE_ERROR" }));
+    server.push(refusal(undefined, { code: "INVALID_FORMAT" }));
+    assert.deepEqual(of("error").map(({ request, message_id }) => [request, message_id]), [
+      ["stop", undefined], ["retry", "m2"], [undefined, undefined],
+    ]);
+  });
+});
+
+describe("stop, retry, model", () => {
+  it("announces the reply that a retry will bring", () => {
+    const { client, server, of } = startInSession(3);
+    const ref = client.retry("m3", { mode: "continue" });
+    assert.deepEqual(server.received("retry")[0], { type: "retry", ref, message_id: "m3", metadata: { mode: "continue" } });
+    server.push({ type: "ack", ref, session_id: SESSION, reply_id: "r9" });
+    assert.deepEqual(of("reply").map(({ reply_id, state }) => [reply_id, state]), [["r9", "pending"]]);
+    assert.equal(of("ack")[0].request, "retry");
+  });
+
+  it("asks again over the next connection what got no answer", () => {
+    const { client, server } = startInSession(3);
+    const refs = [client.stop("r1"), client.selectModel(SESSION, "large")];
+    server.close();
+    clock.pass(500);
+    server.accept();
+    assert.deepEqual([...server.received("stop"), ...server.received("model_select")].map(({ ref }) => ref), refs);
+  });
+});
