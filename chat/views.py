@@ -1,7 +1,49 @@
-"""Placeholder until the pages land."""
-from django.contrib.auth.views import LoginView, LogoutView  # noqa: F401
-from django.http import HttpResponse
+"""The pages: sign-in, sign-out, and the one page on which everything else happens in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from chat import conf
 
 
-def chat_page(request, session_id=None):
-    return HttpResponse("")
+@never_cache
+@require_safe
+@login_required(login_url="chat:login")
+def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
+    """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
+    return render(request, "chat/page.html", {"page": _page_facts(request, session_id)})
+
+
+def _page_facts(request: HttpRequest, session_id: UUID | None) -> dict[str, Any]:
+    """What `static/chat/page.js` reads from the page."""
+    settings = conf.chat()
+    return {
+        "api_prefix": settings.path_prefix,
+        "page_url": reverse("chat:page"),
+        "login_url": reverse("chat:login"),
+        "socket_path": f"{settings.path_prefix}/ws",
+        "session_id": str(session_id) if session_id else None,
+        "user_id": str(request.user.pk),
+        "max_content_chars": settings.max_content_chars,
+        "has_fault_commands": settings.fault_commands,
+    }
+
+
+class LoginView(auth_views.LoginView):
+    template_name = "chat/login.html"
+    redirect_authenticated_user = True
+    next_page = "chat:page"  # unless a `next` of this site is given
+
+
+class LogoutView(auth_views.LogoutView):
+    next_page = "chat:login"

@@ -177,6 +177,7 @@ LOGIN_URL = "chat:login"
 LOGIN_REDIRECT_URL = "chat:page"
 LOGOUT_REDIRECT_URL = "chat:login"
 LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
 USE_TZ = True
 
 CONTENT_SECURITY_POLICY = {

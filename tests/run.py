@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +43,7 @@ class Tier:
     needs: Part
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    limit_s: float = 900.0  # three times what the slowest takes on two cores; a tier that hangs must end
     outcome: str = ""
     exit_code: int = 0
     closing_line: str = ""
@@ -53,7 +56,7 @@ def plan(arguments: list[str]) -> list[Tier]:
     tiers = []
     scripts = sorted(map(str, JAVASCRIPT_TESTS.glob("*.test.mjs")))
     if scripts and not arguments:
-        tiers.append(Tier("javascript", NODE, ["node", "--test", "--test-reporter=spec", *scripts]))
+        tiers.append(Tier("javascript", NODE, ["node", "--test", "--test-reporter=spec", *scripts], limit_s=120.0))
     if not all(are_of_browser) or not paths:
         # A module's or class's tests stay in one worker: they share a server.
         suite = [*PYTEST, "-n", WORKERS, "--dist", "loadscope", f"--ignore={BROWSER_TESTS}", *arguments]
@@ -80,17 +83,35 @@ def run(tier: Tier) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
+    ended_late = threading.Timer(tier.limit_s, os.killpg, (process.pid, signal.SIGKILL))
+    ended_late.start()
+    try:
+        output = _show(process)
+        tier.exit_code = process.wait()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGINT)  # it has servers to stop
+        process.wait()
+        raise
+    finally:
+        ended_late.cancel()
+    lines = CLOSING_LINE.findall(output)
+    tier.closing_line = lines[-1] if lines else ""
+    tier.outcome = {0: "passed", NOTHING_COLLECTED: "chose no test"}.get(tier.exit_code, "FAILED")
+    if tier.exit_code == -signal.SIGKILL:
+        tier.outcome += f", killed (its limit is {tier.limit_s:g} s)"
+
+
+def _show(process: subprocess.Popen[bytes]) -> str:
+    """Pass the output on as it comes, and return the end of it."""
     assert process.stdout is not None
     tail = b""
     while chunk := os.read(process.stdout.fileno(), 65536):
         sys.stdout.buffer.write(chunk)
         sys.stdout.flush()
         tail = (tail + chunk)[-8192:]
-    tier.exit_code = process.wait()
-    lines = CLOSING_LINE.findall(tail.decode(errors="replace"))
-    tier.closing_line = lines[-1] if lines else ""
-    tier.outcome = {0: "passed", NOTHING_COLLECTED: "chose no test"}.get(tier.exit_code, "FAILED")
+    return tail.decode(errors="replace")
 
 
 def main(arguments: list[str]) -> int:
@@ -116,10 +137,10 @@ def main(arguments: list[str]) -> int:
     for tier in tiers:
         if tier.closing_line:
             print(tier.closing_line)
-    ran = [tier.exit_code for tier in tiers if tier.outcome in {"passed", "FAILED"}]
+    ran = [tier.exit_code for tier in tiers if tier.outcome.startswith(("passed", "FAILED"))]
     if not ran:
         return NOTHING_COLLECTED
-    return next(filter(None, ran), 0)
+    return 1 if any(ran) else 0
 
 
 def _names_a_path(argument: str) -> bool:
@@ -129,4 +150,7 @@ def _names_a_path(argument: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

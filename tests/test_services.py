@@ -101,6 +101,32 @@ class TestPostgresServer:
             assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
 
 
+class TestDaphneServer:
+    async def test_serves_a_signed_in_person_who_stays_signed_in_over_a_restart(self, start_daphne):
+        server = start_daphne()
+        alice = server.sign_in("alice")
+        async with await alice.connect() as socket:
+            before = await socket.expect("connection_status")
+            server.kill()
+            assert await socket.closed() == 1006
+        server.restart()
+        async with await alice.connect() as socket:
+            after = await socket.expect("connection_status", user_id=before["user_id"])
+            assert after["connection_id"] != before["connection_id"]
+            await socket.send(type="ping", ref="p1")
+            await socket.expect("pong", ref="p1")
+        assert alice.get_json("/chat/sessions")[0] == 200
+        assert server.terminate() == 0
+
+    def test_tells_why_it_does_not_start(self, start_daphne):
+        with pytest.raises(ServerFailed, match="CHAT_NO_SUCH_THING"):
+            start_daphne(variables={"CHAT_NO_SUCH_THING": "1"})
+
+    def test_runs_commands_on_its_own_database(self, daphne):
+        daphne.manage("check")
+        assert "No planned migration" in daphne.manage("migrate", "--plan").stdout
+
+
 class TestEnvironment:
     def test_holds_nothing_of_the_shell_it_was_started_in(self):
         settings = {name for name in os.environ if name.startswith(("CHAT_", "ERRORS_", "REDIS_"))}

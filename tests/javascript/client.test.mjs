@@ -178,7 +178,7 @@ describe("refusals", () => {
     server.push(refusal(first.ref, { code: "DATABASE_ERROR", outcome: "unknown" }));
     assert.deepEqual(contents(server.received("user_message")), ["one"]);
     client.resend(first.ref);
-    server.ack(first, 1, { duplicate: true });
+    server.ack(server.received("user_message")[1], 1, { duplicate: true });
     assert.equal(server.received("user_message").at(-1).session_id, SESSION);
   });
 

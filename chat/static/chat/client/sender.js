@@ -33,7 +33,7 @@ export class Sender {
   ask(frame) {
     const ref = newRef();
     this.#requests.add({ ...frame, ref });
-    this.flush();
+    this.#flushRequests();
     return ref;
   }
 
@@ -105,8 +105,8 @@ export class Sender {
 
   /** Send whatever may be sent now. */
   flush() {
+    this.#flushRequests();
     const now = this.#options.now();
-    for (const request of this.#requests.ready(now)) if (this.#transmit(request.frame)) request.sentAt = now;
     for (const { ref, session_id, content, model_id } of this.#outbox.ready(now)) {
       if (session_id && this.#isHeld(session_id)) continue;
       const frame = { type: "user_message", ref, content };
@@ -114,6 +114,11 @@ export class Sender {
       if (model_id) frame.model_id = model_id;
       if (this.#transmit(frame)) this.#outbox.markSent(ref, now);
     }
+  }
+
+  #flushRequests() {
+    const now = this.#options.now();
+    for (const request of this.#requests.ready(now)) if (this.#transmit(request.frame)) request.sentAt = now;
   }
 
   /** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */

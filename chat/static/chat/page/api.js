@@ -1,0 +1,62 @@
+/** The JSON API beside the socket. Every failure is an `ApiError` with the one shape that error cards show. */
+
+import { strings } from "./strings.js";
+
+export class ApiError extends Error {
+  /**
+   * @param {number} status HTTP status; 0 if there was no answer
+   * @param {object} error {message, code?, reference?, actions}
+   */
+  constructor(status, error) {
+    super(error.message);
+    this.status = status;
+    this.error = error;
+  }
+}
+
+export class Api {
+  #prefix;
+  #csrfToken;
+
+  constructor(prefix, csrfToken) {
+    this.#prefix = prefix;
+    this.#csrfToken = csrfToken;
+  }
+
+  /** One page of the person's sessions, newest activity first. */
+  sessions({ limit = 30, cursor } = {}) {
+    return this.#fetch("sessions", { limit, cursor });
+  }
+
+  /** A session and its newest messages, or the newest ones before a sequence number; ascending. */
+  history(sessionId, { limit = 50, before } = {}) {
+    return this.#fetch(`sessions/${encodeURIComponent(sessionId)}`, { limit, before });
+  }
+
+  endSession(sessionId) {
+    return this.#fetch(`sessions/${encodeURIComponent(sessionId)}/end`, {}, "POST");
+  }
+
+  async #fetch(path, parameters, method = "GET") {
+    const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value ?? false));
+    const headers = { Accept: "application/json" };
+    if (method !== "GET") headers["X-CSRFToken"] = this.#csrfToken;
+    let response;
+    try {
+      response = await fetch(`${this.#prefix}/${path}?${query}`, { method, headers, credentials: "same-origin" });
+    } catch {
+      throw new ApiError(0, { message: strings.notLoaded, actions: ["retry"] });
+    }
+    const body = await response.json().catch(() => ({}));
+    if (response.ok) return body;
+    const message = body.error ?? strings.notLoaded;
+    throw new ApiError(response.status, { ...body, message, actions: actionsOf(response.status) });
+  }
+}
+
+/** The API says what went wrong; what can be done about it follows from the status. */
+function actionsOf(status) {
+  if (status === 401) return ["sign_in"];
+  if (status === 404) return ["new_session"];
+  return status >= 500 || status === 429 ? ["retry"] : [];
+}

@@ -1,0 +1,120 @@
+/**
+ * The log of one conversation: every question with its answers, in the order of their sequence numbers.
+ *
+ * Fed with messages in the shape of the HTTP API, and with the events of `ChatClient`.
+ */
+
+import { Exchange } from "./exchange.js";
+
+const RUNNING = new Set(["pending", "streaming"]);
+
+export class Conversation {
+  #list;
+  #actions;
+  #exchanges = []; // as shown
+  #byMessage = new Map(); // message_id of the question -> Exchange
+  #byRef = new Map(); // ref of the question, while it is not stored -> Exchange
+
+  /**
+   * @param {HTMLElement} list where the exchanges go
+   * @param {object} actions see `Exchange`
+   */
+  constructor(list, actions) {
+    this.#list = list;
+    this.#actions = actions;
+  }
+
+  get isEmpty() {
+    return this.#exchanges.length === 0;
+  }
+
+  clear() {
+    this.#exchanges = [];
+    this.#byMessage.clear();
+    this.#byRef.clear();
+    this.#list.replaceChildren();
+  }
+
+  /** A message as the server has it: from history, replay, or just now. */
+  addMessage(message, { isFresh = false } = {}) {
+    if (message.sender === "user") this.#addQuestion(message, isFresh);
+    else this.#addAnswer(message, isFresh);
+  }
+
+  /** A message of the person's that the server does not have yet. */
+  addPending(item) {
+    const exchange = this.#byRef.get(item.ref) ?? this.#insert(new Exchange(this.#actions));
+    this.#byRef.set(item.ref, exchange);
+    exchange.setQuestion(item);
+  }
+
+  removePending(ref) {
+    const exchange = this.#byRef.get(ref);
+    this.#byRef.delete(ref);
+    this.#exchanges = this.#exchanges.filter((other) => other !== exchange);
+    exchange?.element.remove();
+  }
+
+  /** A running reply: announced, grown, or ended without a message. */
+  updateReply(detail) {
+    this.#exchangeOf(detail.in_reply_to).setReply({ ...detail, isFresh: true });
+  }
+
+  /** A reply ended in an error. */
+  failReply({ reply_id, message_id, state, text, error, timestamp }) {
+    this.#exchangeOf(message_id).setReply({ reply_id, state, text, error, timestamp, isFresh: true });
+  }
+
+  /** A message, or a request about one, was refused. @returns {boolean} whether it is shown here */
+  refuse({ ref, message_id, error, retryAt }) {
+    const exchange = this.#byRef.get(ref) ?? this.#byMessage.get(message_id);
+    exchange?.setRefusal(error, retryAt);
+    return Boolean(exchange);
+  }
+
+  refresh() {
+    for (const exchange of this.#exchanges) exchange.refresh();
+  }
+
+  #addQuestion(message, isFresh) {
+    const exchange =
+      this.#byRef.get(message.client_ref) ?? this.#byMessage.get(message.message_id) ?? new Exchange(this.#actions);
+    this.#byRef.delete(message.client_ref);
+    this.#byMessage.set(message.message_id, exchange);
+    const hadPlace = exchange.seq === message.seq;
+    exchange.setQuestion(message);
+    if (!hadPlace) this.#insert(exchange);
+    const { reply } = message;
+    // A reply that has text comes as a message of its own.
+    if (reply && (reply.error || RUNNING.has(reply.state))) exchange.setReply({ ...reply, isFresh });
+  }
+
+  #addAnswer(message, isFresh) {
+    const { content, timestamp, reply = {} } = message;
+    const exchange = this.#exchangeOf(message.in_reply_to ?? message.message_id, message.seq);
+    const { reply_id = message.message_id, state = "complete", error } = reply;
+    exchange.setReply({ reply_id, state, error, text: content, timestamp, isFresh });
+  }
+
+  /** The exchange of a question; a place for it if the question itself is not loaded. */
+  #exchangeOf(messageId, seq = Infinity) {
+    let exchange = this.#byMessage.get(messageId);
+    if (!exchange) {
+      exchange = new Exchange(this.#actions);
+      exchange.seq = seq;
+      this.#byMessage.set(messageId, this.#insert(exchange));
+    }
+    return exchange;
+  }
+
+  /** Put an exchange where its sequence number belongs; what has none yet stays at the end. */
+  #insert(exchange) {
+    this.#exchanges = this.#exchanges.filter((other) => other !== exchange);
+    let index = this.#exchanges.length;
+    while (index > 0 && this.#exchanges[index - 1].seq > exchange.seq) index -= 1;
+    const next = this.#exchanges[index]?.element ?? null;
+    this.#exchanges.splice(index, 0, exchange);
+    if (exchange.element.nextSibling !== next || !exchange.element.isConnected) this.#list.insertBefore(exchange.element, next);
+    return exchange;
+  }
+}

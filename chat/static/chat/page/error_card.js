@@ -1,0 +1,114 @@
+/** The card that tells a failure where it happened: one sentence, what became of the message, what to do now. */
+
+import { button, countDown, h, icon } from "./dom.js";
+import { strings } from "./strings.js";
+
+/**
+ * @param {object} error as in an `error` frame
+ * @param {object} [handlers] what can be done; a button appears where there is a handler and `actions` allows it
+ * @param {(button: HTMLButtonElement) => void} [handlers.onRetry]
+ * @param {() => void} [handlers.onSendAgain] the message itself was refused; harmless under its old ref
+ * @param {() => void} [handlers.onEdit]
+ * @param {() => void} [handlers.onRemove]
+ * @param {() => void} [handlers.onChooseModel]
+ * @param {() => void} [handlers.onNew]
+ * @param {string} [handlers.loginUrl]
+ * @param {object} [facts]
+ * @param {number} [facts.retryAt] epoch ms at which it is tried again by itself
+ * @param {boolean} [facts.tellsOutcome] whether `error.outcome` is about a message of the person
+ * @param {boolean} [facts.isFresh] whether it has just happened: `retry_after` counts from then
+ */
+export function errorCard(error, handlers = {}, { retryAt = null, tellsOutcome = true, isFresh = true } = {}) {
+  const outcome = tellsOutcome && strings.outcomes[error.outcome];
+  return h(
+    "div",
+    { class: "error-card", role: "group", "aria-label": error.message, "data-code": error.code },
+    h("p", { class: "error-message" }, icon("failed"), h("span", {}, error.message)),
+    outcome && h("p", { class: "error-outcome" }, outcome),
+    retryAt && repetition(retryAt),
+    actionRow(isFresh ? error : { ...error, retry_after: 0 }, handlers, retryAt),
+    error.reference && referenceLine(error.reference),
+  );
+}
+
+function repetition(retryAt) {
+  const line = h("p", { class: "error-outcome" });
+  const say = (text) => (line.textContent = text);
+  countDown(retryAt, (seconds) => say(strings.tryingAgainIn(seconds)), () => say(strings.askingAgain));
+  return line;
+}
+
+function actionRow(error, handlers, retryAt) {
+  const actions = new Set(error.actions ?? []);
+  const mayResend = actions.has("retry") || actions.has("sign_in") || error.outcome === "unknown";
+  const offers = [
+    [actions.has("retry") && !retryAt, handlers.onRetry, () => retryButton(error, handlers.onRetry)],
+    [mayResend && !retryAt, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
+    [actions.has("switch_model"), handlers.onChooseModel, () => action(strings.chooseModel, null, handlers.onChooseModel)],
+    [actions.has("new_session"), handlers.onNew, () => action(strings.newConversation, "plus", handlers.onNew)],
+    [!retryAt, handlers.onEdit, () => action(strings.edit, "edit", handlers.onEdit)],
+    [!retryAt, handlers.onRemove, () => action(strings.remove, null, handlers.onRemove)],
+    [actions.has("sign_in"), handlers.loginUrl, () => link(strings.signIn, handlers.loginUrl, "button small")],
+    [isOwnPath(error.help_url), true, () => link(strings.whatItMeans, error.help_url, "help-link")],
+  ];
+  const buttons = offers.filter(([isOpen, handler]) => isOpen && handler).map(([, , make]) => make());
+  return buttons.length > 0 && h("div", { class: "error-actions" }, ...buttons);
+}
+
+function action(text, iconName, onClick) {
+  return button({ text, iconName, className: "button small", onClick });
+}
+
+function link(text, href, className) {
+  return h("a", { class: className, href }, text);
+}
+
+/** Asks again; not before the time the server told. */
+function retryButton(error, onRetry) {
+  const retry = action(strings.tryAgain, "retry", () => {
+    retry.disabled = true;
+    setText(retry, strings.askingAgain);
+    onRetry(retry);
+  });
+  if (error.retry_after >= 1) {
+    retry.disabled = true;
+    const enable = () => {
+      retry.disabled = false;
+      setText(retry, strings.tryAgain);
+    };
+    countDown(Date.now() + error.retry_after, (seconds) => setText(retry, strings.tryAgainIn(seconds)), enable);
+  }
+  return retry;
+}
+
+export function referenceLine(reference) {
+  const copy = button({
+    label: strings.copyReference(reference),
+    iconName: "copy",
+    className: "icon-button small",
+    onClick: () => copyText(reference, code, copy),
+  });
+  const code = h("code", {}, reference);
+  return h("p", { class: "reference" }, `${strings.reference} `, code, copy);
+}
+
+/** Copy, or where the browser does not let us (no https), select it for the person to copy. */
+async function copyText(text, element, copy) {
+  try {
+    await navigator.clipboard.writeText(text);
+    const note = h("span", { class: "copied", role: "status" }, strings.copied);
+    copy.after(note);
+    setTimeout(() => note.remove(), 2_000);
+  } catch {
+    getSelection().selectAllChildren(element);
+  }
+}
+
+function setText(element, text) {
+  element.lastChild.textContent = text;
+}
+
+/** Help pages are the site's own; anything else is not linked. */
+function isOwnPath(url) {
+  return typeof url === "string" && /^\/(?![/\\])/.test(url);
+}

@@ -1,0 +1,19 @@
+/** Outlines of the icons, drawn with a 2 px stroke on a grid of 24. */
+
+export const ICONS = {
+  plus: "M12 5v14M5 12h14",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  close: "M6 6l12 12M18 6L6 18",
+  send: "M12 19V5M6 11l6-6 6 6",
+  stop: "M8 8h8v8H8z",
+  down: "M12 5v14M6 13l6 6 6-6",
+  sending: "M12 7v5l3 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
+  saved: "M5 12.5l4.5 4.5L19 7.5",
+  answered: "M2 12.5L6.5 17 15 8M11 16.5l.8.5L21 8",
+  failed: "M12 8v5M12 16.5v.01M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
+  partial: "M5 8h14M5 12h14M5 16h5M14 16h.01M18 16h.01",
+  copy: "M9 9h10v11H9zM6 15H5V4h10v2",
+  retry: "M20 11a8 8 0 1 0-2.3 6.4M20 5v6h-6",
+  edit: "M4 20l1-4L16 5l3 3L8 19z",
+  offline: "M3 3l18 18M8.5 16a5 5 0 0 1 7 0M5 12.5a10 10 0 0 1 5-2.7M14.5 10a10 10 0 0 1 4.5 2.5M12 20v.01",
+};

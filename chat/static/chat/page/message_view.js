@@ -1,0 +1,111 @@
+/** The two kinds of entry in the log: what the person wrote, and what was answered. Elements only; no decisions. */
+
+import { button, h, icon } from "./dom.js";
+import { clockTime, fullTime, strings } from "./strings.js";
+
+/** Icon of each state of a person's message; the words are in `strings.states`. */
+const STATE_ICONS = {
+  sending: "sending",
+  waiting: "sending",
+  repeating: "sending",
+  saved: "saved",
+  answered: "answered",
+  partial: "partial",
+  stopped: "partial",
+  failed: "failed",
+  rejected: "failed",
+  unknown: "failed",
+};
+
+export class QuestionView {
+  #state = h("span", { class: "message-state" });
+  #time = h("time", {});
+  #card = h("div", { class: "card-slot" });
+
+  constructor() {
+    this.text = h("div", { class: "message-text", dir: "auto" });
+    this.element = h(
+      "article",
+      { class: "message question", "aria-label": strings.you },
+      this.text,
+      h("p", { class: "message-meta" }, this.#time, this.#state),
+      this.#card,
+    );
+  }
+
+  show({ content, timestamp }) {
+    this.text.textContent = content;
+    showTime(this.#time, timestamp);
+  }
+
+  /** @param {keyof typeof strings.states} state */
+  showState(state) {
+    if (this.element.dataset.state === state) return;
+    this.element.dataset.state = state;
+    this.#state.replaceChildren(icon(STATE_ICONS[state]), strings.states[state]);
+  }
+
+  showCard(card = null) {
+    this.#card.replaceChildren(...(card ? [card] : []));
+  }
+}
+
+export class ReplyView {
+  #progress = h("p", { class: "message-progress" });
+  #meta = h("p", { class: "message-meta" });
+  #time = h("time", {});
+  #card = h("div", { class: "card-slot" });
+  #shown = ""; // state of the progress line
+
+  /** @param {() => void} onStop */
+  constructor(onStop) {
+    this.onStop = onStop;
+    this.text = h("div", { class: "message-text", dir: "auto" });
+    this.element = h(
+      "article",
+      { class: "message reply", "aria-label": strings.assistant },
+      this.text,
+      this.#progress,
+      this.#card,
+      this.#meta,
+    );
+  }
+
+  append(delta) {
+    this.text.append(delta);
+  }
+
+  show(text) {
+    this.text.textContent = text;
+  }
+
+  /** It is being written, or waits for the connection to go on. */
+  showProgress(words, { canStop }) {
+    if (this.#shown === words) return;
+    this.#shown = words;
+    this.element.setAttribute("aria-busy", "true");
+    const stop = canStop && button({ text: strings.stop, iconName: "stop", className: "button small", onClick: this.onStop });
+    const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+    this.#progress.replaceChildren(h("span", {}, words), dots, ...(stop ? [stop] : []));
+  }
+
+  /** It has ended; `note` says how, if not well. */
+  showEnd({ note = null, timestamp = null } = {}) {
+    this.#shown = "";
+    this.element.removeAttribute("aria-busy");
+    this.#progress.replaceChildren();
+    if (timestamp) showTime(this.#time, timestamp);
+    const words = note && h("span", { class: "message-state" }, icon("partial"), note);
+    this.#meta.replaceChildren(...[timestamp && this.#time, words].filter(Boolean));
+  }
+
+  showCard(card = null) {
+    this.#card.replaceChildren(...(card ? [card] : []));
+  }
+}
+
+function showTime(element, timestamp) {
+  element.dateTime = timestamp;
+  element.title = fullTime(timestamp);
+  element.textContent = clockTime(timestamp);
+}
