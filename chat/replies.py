@@ -99,7 +99,11 @@ class Replies:
             keeper.cancel()
             self._running.pop(stream.reply_id, None)
         if failure is not None:
-            await self._end_failed(stream, failure)
+            try:
+                await self._end_failed(stream, failure)
+            finally:
+                if not failure.is_settled:  # cancelled on the way: nobody was told, and the record says so
+                    failure.settle(None, deliveries=0)
 
     async def _stream_and_store(self, stream: ReplyStream, context: RouteContext) -> None:
         state = await stream.run(self._backend, context)

@@ -57,7 +57,8 @@ _OPTIONAL = {
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(ModelAdmin):
     list_display = (
-        "time_in_list", "code_label", "category_label", "stage", "message_type", "user_link", "session_link", "reference",
+        "time_in_list", "code_label", "category_label", "stage", "message_type",
+        "user_link", "session_link", "reference",
     )  # fmt: skip
     list_display_links = ("time_in_list", "reference")
     list_filter = filters.FILTERS
@@ -77,7 +78,7 @@ class RoutingFailureAdmin(ModelAdmin):
     fieldsets = (
         ("What happened", {"fields": _HAPPENED + _FATE}),
         ("Whom it hit", {"fields": _PERSON}),
-        ("Why: from what was caught to the root cause", {"fields": ("causes_shown",)}),
+        ("Why it failed", {"fields": ("causes_shown",)}),
         ("Traceback", {"fields": ("traceback_shown",)}),
         ("What the person was told", {"fields": ("told_shown",)}),
     )

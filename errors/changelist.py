@@ -35,7 +35,7 @@ class CappedPaginator(Paginator):
         return rows.order_by().values("occurred_at")[: MAX_COUNT + 1].count()
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return min(self._counted, MAX_COUNT)
 
     @property

@@ -18,7 +18,7 @@ from errors import catalogue
 from errors.models import RoutingFailure
 from errors.taxonomy import ErrorSpec, Outcome, Stage
 
-OUTCOMES = {
+_OUTCOMES: dict[str, str] = {
     Outcome.REJECTED: "nothing was stored",
     Outcome.SAVED: "the message is stored, its answer is not",
     Outcome.PARTIAL: "the message is stored, and the beginning of its answer",
@@ -64,7 +64,7 @@ def code(failure: RoutingFailure) -> str:
 
 
 def outcome(failure: RoutingFailure) -> SafeString:
-    meaning = OUTCOMES.get(failure.outcome)  # type: ignore[call-overload] -- a StrEnum equals its value
+    meaning = _OUTCOMES.get(failure.outcome)
     return format_html("<b>{}</b>: {}", failure.outcome, meaning) if meaning else format_html("{}", failure.outcome)
 
 
@@ -82,13 +82,20 @@ def user(failure: RoutingFailure) -> SafeString | str:
     """The user's id, and the name where such a user still exists."""
     if not failure.user_id:
         return "nobody was signed in"
-    users = get_user_model()
-    try:
-        name = users._default_manager.get(pk=failure.user_id).get_username()
-    except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
-        name = ""
     link = list_link(failure, "user_id")
+    name = _name_of_user(failure)
     return format_html("{} ({})", link, visible(name)) if name else link
+
+
+def _name_of_user(failure: RoutingFailure) -> str:
+    known = vars(failure)  # asked once: the theme renders each value several times
+    if "user_name" not in known:
+        users = get_user_model()
+        try:
+            known["user_name"] = users._default_manager.get(pk=failure.user_id).get_username()
+        except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
+            known["user_name"] = ""
+    return str(known["user_name"])
 
 
 def causes(failure: RoutingFailure) -> str:

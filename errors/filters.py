@@ -44,7 +44,7 @@ class ExactFilter(SimpleListFilter):
     def chosen(self) -> str | None:
         """What is chosen, for people; None if nothing is."""
         value = self.value()
-        return dict(self.lookup_choices).get(value, value or "(none)") if value is not None else None
+        return None if value is None else str(dict(self.lookup_choices).get(value, value or "(none)"))
 
 
 class CategoryFilter(ExactFilter):
@@ -139,7 +139,13 @@ class WhenFilter(SimpleListFilter):
     def zone(self) -> str:
         return timezone.get_current_timezone_name()
 
-    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+    @property
+    def has_months(self) -> bool:
+        """Whether the next steps are months, whose names need more room than numbers."""
+        chosen = self._period()
+        return chosen is None or chosen.word == periods.LAST_DAY
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Rows above each other, from any time down to what is chosen, then cells: the next steps."""
         chosen = self._period()
         yield self._choice(changelist, None, "Any time", is_cell=False)

@@ -103,7 +103,7 @@ class HoursSince(Func):
 
 
 def read(now: datetime) -> Summary | None:
-    """Return the summary of the 24 hours up to `now`, or None where it cannot be had: the list comes up all the same."""
+    """Return the summary of the 24 hours up to `now`; None where it cannot be had: the list comes up without it."""
     window = periods.last_day(now)
     key = f"errors.summary.{window.begin:%Y%m%d%H%M}"
     try:

@@ -34,7 +34,7 @@ async def own_runtime() -> AsyncIterator[None]:
     from chat import runtime
 
     yield
-    await runtime.current().aclose()
+    await runtime.current().aclose(grace_s=2)
 
 
 @pytest.fixture

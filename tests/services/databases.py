@@ -23,13 +23,15 @@ MANAGE_TIMEOUT_S = 120.0
 PASSWORD = "a long enough password"
 PEOPLE = ("alice", "bob", "mallory")
 STAFF = ("olivia",)
-CREATE_ACCOUNTS = f"""
+FILL = f"""
 from django.contrib.auth import get_user_model
-accounts = get_user_model().objects
-for name in {PEOPLE!r}:
-    accounts.create_user(name, password={PASSWORD!r})
-for name in {STAFF!r}:
-    accounts.create_superuser(name, password={PASSWORD!r})
+from django.contrib.auth.hashers import make_password
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+password = make_password({PASSWORD!r})  # once: it is slow on purpose
+for name in {PEOPLE + STAFF!r}:
+    is_staff = name in {STAFF!r}
+    get_user_model().objects.create(username=name, password=password, is_staff=is_staff, is_superuser=is_staff)
 """
 
 
@@ -108,6 +110,5 @@ class MigratedDatabases:
         else:
             url = create_database(change_database(os.environ["DATABASE_URL"], "postgres"), self._template_name)
         environment = server_environment(url, CHAT_SINGLE_PROCESS="true")
-        run_manage(["migrate", "--verbosity", "0"], environment)
-        run_manage(["shell", "--no-imports", "--command", CREATE_ACCOUNTS], environment)
+        run_manage(["shell", "--no-imports", "--command", FILL], environment)
         return url

@@ -43,6 +43,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Test databases are not dropped: their folder or server goes as a whole, whoever is still connected."""
+    return True
+
+
+@pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
     """The process's Redis, never stopped or paused; tests use `redis_server`."""
     _need_redis()

@@ -48,6 +48,11 @@ export class Conversation {
     exchange.setQuestion(item);
   }
 
+  /** Whether this message was typed here and is not known to be stored. */
+  isPending(ref) {
+    return this.#byRef.has(ref);
+  }
+
   removePending(ref) {
     const exchange = this.#byRef.get(ref);
     this.#byRef.delete(ref);
@@ -114,7 +119,8 @@ export class Conversation {
     while (index > 0 && this.#exchanges[index - 1].seq > exchange.seq) index -= 1;
     const next = this.#exchanges[index]?.element ?? null;
     this.#exchanges.splice(index, 0, exchange);
-    if (exchange.element.nextSibling !== next || !exchange.element.isConnected) this.#list.insertBefore(exchange.element, next);
+    const { isConnected, nextSibling } = exchange.element;
+    if (!isConnected || nextSibling !== next) this.#list.insertBefore(exchange.element, next);
     return exchange;
   }
 }

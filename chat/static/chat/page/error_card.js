@@ -10,7 +10,7 @@ import { strings } from "./strings.js";
  * @param {() => void} [handlers.onSendAgain] the message itself was refused; harmless under its old ref
  * @param {() => void} [handlers.onEdit]
  * @param {() => void} [handlers.onRemove]
- * @param {() => void} [handlers.onChooseModel]
+ * @param {() => void} [handlers.onModel]
  * @param {() => void} [handlers.onNew]
  * @param {string} [handlers.loginUrl]
  * @param {object} [facts]
@@ -44,10 +44,10 @@ function actionRow(error, handlers, retryAt) {
   const offers = [
     [actions.has("retry") && !retryAt, handlers.onRetry, () => retryButton(error, handlers.onRetry)],
     [mayResend && !retryAt, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
-    [actions.has("switch_model"), handlers.onChooseModel, () => action(strings.chooseModel, null, handlers.onChooseModel)],
+    [actions.has("switch_model"), handlers.onModel, () => action(strings.chooseModel, "down", handlers.onModel)],
     [actions.has("new_session"), handlers.onNew, () => action(strings.newConversation, "plus", handlers.onNew)],
     [!retryAt, handlers.onEdit, () => action(strings.edit, "edit", handlers.onEdit)],
-    [!retryAt, handlers.onRemove, () => action(strings.remove, null, handlers.onRemove)],
+    [!retryAt, handlers.onRemove, () => action(strings.remove, "close", handlers.onRemove)],
     [actions.has("sign_in"), handlers.loginUrl, () => link(strings.signIn, handlers.loginUrl, "button small")],
     [isOwnPath(error.help_url), true, () => link(strings.whatItMeans, error.help_url, "help-link")],
   ];

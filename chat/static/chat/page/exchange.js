@@ -21,6 +21,7 @@ export class Exchange {
   #view = null;
   #replies = new Map(); // reply_id -> {state, error?, view}
   #refusal = null; // {error, retryAt?}: the question itself was refused
+  #shownRefusal = null;
   #actions;
 
   /**
@@ -32,7 +33,7 @@ export class Exchange {
    * @param {(ref: string) => void} actions.remove
    * @param {() => void} [actions.chooseModel]
    * @param {() => void} actions.startNew
-   * @param {string} actions.loginUrl
+   * @param {() => string} actions.loginUrl
    * @param {() => boolean} actions.isOpen whether there is a connection
    */
   constructor(actions) {
@@ -59,6 +60,7 @@ export class Exchange {
   /** The question, or a request about it, was refused. */
   setRefusal(error, retryAt = null) {
     this.#refusal = { error, retryAt };
+    this.#showReplies();
     this.#showQuestion();
   }
 
@@ -68,8 +70,8 @@ export class Exchange {
     const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id);
     if (delta !== undefined) reply.view.append(delta);
     else if (text !== undefined) reply.view.show(text);
-    if (delta !== undefined && reply.state === state) return; // nothing else is new
     reply.hasText = reply.hasText || Boolean(delta || text);
+    if (delta !== undefined && reply.state === state) return; // nothing else is new
     Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp, isFresh });
     this.#showReplies();
     this.#showQuestion();
@@ -95,7 +97,8 @@ export class Exchange {
       const isOver = reply !== newest && !isRunning;
       if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#actions.isOpen() });
       else reply.view.showEnd({ note: NOTES[reply.state], timestamp: reply.timestamp });
-      reply.view.showCard(reply.error && !isOver ? this.#replyCard(reply) : null);
+      // What became of a retry is newer than what it was about.
+      reply.view.showCard(reply.error && !isOver && !this.#refusal ? this.#replyCard(reply) : null);
       reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
     }
   }
@@ -113,15 +116,16 @@ export class Exchange {
   #replyHandlers() {
     const { retry, chooseModel, startNew, loginUrl } = this.#actions;
     const messageId = this.question?.message_id;
-    return { onRetry: messageId && (() => retry(messageId)), onChooseModel: chooseModel, onNew: startNew, loginUrl };
+    const onRetry = messageId && (() => retry(messageId));
+    return { onRetry, onModel: chooseModel, onNew: startNew, loginUrl: loginUrl() };
   }
 
   #showQuestion() {
     if (!this.#view) return;
     this.#view.showState(this.#questionState());
     const { error, retryAt } = this.#refusal ?? {};
-    if (this.shownRefusal === this.#refusal) return;
-    this.shownRefusal = this.#refusal;
+    if (this.#shownRefusal === this.#refusal) return;
+    this.#shownRefusal = this.#refusal;
     this.#view.showCard(error && errorCard(error, this.#refusalHandlers(), { retryAt, tellsOutcome: !this.isStored }));
   }
 
@@ -134,7 +138,7 @@ export class Exchange {
     if (this.isStored) return this.#replyHandlers(); // a retry was refused
     const { ref } = this.question;
     const own = { onSendAgain: () => resend(ref), onEdit: () => edit(ref), onRemove: () => remove(ref) };
-    return { ...own, onNew: this.#actions.startNew, loginUrl: this.#actions.loginUrl };
+    return { ...own, onNew: this.#actions.startNew, loginUrl: this.#actions.loginUrl() };
   }
 
   #questionState() {

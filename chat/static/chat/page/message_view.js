@@ -84,9 +84,9 @@ export class ReplyView {
     if (this.#shown === words) return;
     this.#shown = words;
     this.element.setAttribute("aria-busy", "true");
-    const stop = canStop && button({ text: strings.stop, iconName: "stop", className: "button small", onClick: this.onStop });
     const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
-    this.#progress.replaceChildren(h("span", {}, words), dots, ...(stop ? [stop] : []));
+    const stop = { text: strings.stop, iconName: "stop", className: "button small", onClick: this.onStop };
+    this.#progress.replaceChildren(h("span", {}, words), dots, ...(canStop ? [button(stop)] : []));
   }
 
   /** It has ended; `note` says how, if not well. */

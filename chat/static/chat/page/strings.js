@@ -77,6 +77,8 @@ export const strings = {
   noAccess: "You do not have access to this chat.",
   disconnected: "You are not connected.",
   connect: "Connect",
+  connected: "Connected",
+  dismiss: "Dismiss",
 
   // Conversations
   conversations: "Conversations",

@@ -1,0 +1,215 @@
+/**
+ * The chat page: brings together the client (WebSocket), the API (HTTP) and the views.
+ *
+ * What the server knows at load time is in the JSON element `page-facts` (chat/views.py).
+ */
+
+import { ChatClient } from "./client.js";
+import { Api } from "./page/api.js";
+import { Composer } from "./page/composer.js";
+import { ConnectionLine } from "./page/connection_line.js";
+import { Conversation } from "./page/conversation.js";
+import { button, h, icon } from "./page/dom.js";
+import { LogView } from "./page/log_view.js";
+import { Room } from "./page/room.js";
+import { SessionList } from "./page/session_list.js";
+import { ModelPicker, announcer, endButton, wireSidebar } from "./page/shell.js";
+import { strings } from "./page/strings.js";
+
+const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
+
+const find = (id) => document.getElementById(id);
+const facts = JSON.parse(find("page-facts").textContent);
+const storageKey = `switchboard.outbox.${facts.user_id}`;
+const loginUrl = () => `${facts.login_url}?next=${encodeURIComponent(location.pathname)}`;
+const urlOf = (sessionId) => `${facts.page_url}s/${sessionId}/`;
+const announce = announcer(find("announcer"));
+
+// --- The parts ---
+
+const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
+const client = new ChatClient({ url: socketUrl, storage: storageOrNone(), storageKey });
+const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
+const log = new LogView(find("log"), find("jump-to-latest"));
+const composer = new Composer(find("composer"), {
+  maxChars: facts.max_content_chars,
+  onSend: (content) => room.say(content),
+});
+const line = new ConnectionLine(find("connection-line"), {
+  connect: () => client.connect(),
+  wake: () => client.wake(),
+  loginUrl,
+  announce,
+});
+const models = new ModelPicker(find("conversation-tools"), (modelId) => {
+  if (room.current.sessionId) client.selectModel(room.current.sessionId, modelId);
+});
+const conversation = new Conversation(log.list, {
+  retry: (messageId) => client.retry(messageId, { modelId: models.value }),
+  stop: (replyId) => client.stop(replyId),
+  resend: (ref) => room.resend(ref),
+  edit: (ref) => composer.insert(room.remove(ref)),
+  remove: (ref) => room.remove(ref),
+  chooseModel: () => models.focus(),
+  startNew: () => room.startNew(),
+  loginUrl,
+  isOpen: () => client.state === "open",
+});
+const sessions = new SessionList(find("session-list"), api, {
+  urlOf,
+  open: (sessionId) => room.open(sessionId),
+  onError: (failure) => room.showHttpError(failure),
+});
+const room = new Room({
+  facts,
+  client,
+  api,
+  log,
+  line,
+  composer,
+  models,
+  conversation,
+  sessions,
+  loginUrl,
+  urlOf,
+  title: find("conversation-title"),
+  endedNote: find("ended-note"),
+  end: endButton(find("conversation-tools"), () => room.end()),
+  closeSidebar: wireSidebar({
+    sidebar: find("sidebar"),
+    backdrop: find("backdrop"),
+    openButton: find("sidebar-open"),
+    closeButton: find("sidebar-close"),
+  }),
+});
+
+// --- What the server says ---
+
+function listen(type, listener) {
+  client.addEventListener(type, ({ detail }) => listener(detail));
+}
+
+listen("state", (detail) => {
+  line.show(detail);
+  conversation.refresh();
+});
+
+listen("status", (detail) => {
+  models.setModels(detail.models);
+  begin(detail.session_id);
+});
+
+listen("session", (detail) => {
+  room.takeSession(detail);
+  sessions.refreshSoon();
+});
+
+listen("message", (message) => {
+  sessions.refreshSoon();
+  if (!room.isHere(message.session_id)) return;
+  const isOwn = conversation.isPending(message.client_ref);
+  conversation.addMessage(message, { isFresh: true });
+  log.showWelcome();
+  if (message.sender !== "user") announce(strings.announceReply(message.content));
+  else if (!isOwn) announce(strings.announceOwn(message.content));
+});
+
+listen("reply", (detail) => {
+  if (!room.isHere(detail.session_id)) return;
+  conversation.updateReply(detail);
+  if (detail.state === "pending") announce(strings.announceThinking);
+});
+
+listen("error", (detail) => {
+  const { error, request, session_id, reply_id, retryAt } = detail;
+  const isHere = !session_id || room.isHere(session_id);
+  if (isHere) announce(strings.announceError(error.message));
+  if (reply_id) {
+    if (isHere) conversation.failReply(detail);
+  } else if (!request) {
+    line.noteError(error);
+  } else if (!conversation.refuse(detail) && isHere) {
+    room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
+  }
+  if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
+});
+
+listen("resumed", ({ session_id, recovered }) => {
+  if (!room.isHere(session_id)) return;
+  log.showNotice();
+  if (!recovered) room.open(session_id, { isNewEntry: false });
+});
+
+listen("notification", ({ session_id, content, metadata = {} }) => {
+  if (metadata.event === "session_updated") {
+    sessions.setTitle(session_id, metadata.title);
+    sessions.refreshSoon();
+    if (session_id === room.current.sessionId) room.showTitle(metadata.title);
+  } else if (content) {
+    const close = { label: strings.dismiss, iconName: "close", className: "icon-button small" };
+    const dismiss = button({ ...close, onClick: () => log.showNotice() });
+    log.showNotice(h("div", { class: "notice" }, h("span", {}, content), dismiss));
+    announce(content);
+  }
+});
+
+function retryResume(sessionId) {
+  log.showNotice();
+  client.resume(sessionId);
+}
+
+// --- Beginning, coming back, leaving ---
+
+/** The session named by the address, if any. */
+function sessionInAddress() {
+  const [, id] = location.pathname.match(/\/s\/([0-9a-f-]{36})\/$/) ?? [];
+  return id ?? null;
+}
+
+function showAddress() {
+  const sessionId = sessionInAddress();
+  if (sessionId) room.open(sessionId, { isNewEntry: false });
+  else room.startNew({ isNewEntry: false, opener: history.state?.opener });
+}
+
+let hasBegun = Boolean(facts.session_id || history.state);
+
+/** Without a session in the address, go on with the latest conversation -- unless the person has begun a new one. */
+function begin(latestSessionId) {
+  if (hasBegun) return;
+  hasBegun = true;
+  if (latestSessionId && composer.isEmpty && !room.current.opener) {
+    history.replaceState(null, "", urlOf(latestSessionId));
+  } else if (room.current.opener) {
+    return; // already talking
+  }
+  showAddress();
+}
+
+find("new-conversation").append(icon("plus"), strings.newConversation);
+find("new-conversation").addEventListener("click", () => room.startNew());
+const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
+find("ended-note").append(h("span", {}, strings.ended), another);
+
+find("logout").addEventListener("submit", () => {
+  client.close();
+  storageOrNone()?.removeItem(storageKey); // what was not sent stays with nobody
+});
+addEventListener("popstate", showAddress);
+addEventListener("online", () => client.wake());
+addEventListener("pageshow", (event) => event.persisted && client.wake());
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && client.wake());
+
+if (hasBegun) showAddress();
+else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
+sessions.load();
+client.connect();
+
+/** Some privacy settings forbid the storage. */
+function storageOrNone() {
+  try {
+    return sessionStorage;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,95 @@
+/** The message box: several lines, Enter sends, input methods are left alone, too much text is refused at once. */
+
+import { codePoints } from "../client/reply_text.js";
+import { icon } from "./dom.js";
+import { strings } from "./strings.js";
+
+const WARN_BELOW = 500; // characters left from which on they are counted
+
+export class Composer {
+  #form;
+  #text;
+  #send;
+  #hint;
+  #maxChars;
+
+  /**
+   * @param {HTMLFormElement} form
+   * @param {object} options
+   * @param {number} options.maxChars Unicode code points
+   * @param {(content: string) => void} options.onSend
+   */
+  constructor(form, { maxChars, onSend }) {
+    this.#form = form;
+    this.#text = form.querySelector("textarea");
+    this.#send = form.querySelector("button[type=submit]");
+    this.#hint = form.querySelector(".composer-hint");
+    this.#maxChars = maxChars;
+    this.#text.placeholder = strings.placeholder;
+    this.#send.append(icon("send"));
+    this.#send.setAttribute("aria-label", strings.send);
+    this.#send.title = strings.send;
+    this.#text.addEventListener("input", () => this.#update());
+    this.#text.addEventListener("keydown", (event) => this.#onKey(event));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(onSend);
+    });
+    this.#update();
+  }
+
+  get isEmpty() {
+    return this.#text.value.trim() === "";
+  }
+
+  focus() {
+    this.#text.focus();
+  }
+
+  /** Put a text into the box, before what is there. */
+  insert(content) {
+    this.#text.value = this.isEmpty ? content : `${content}\n${this.#text.value}`;
+    this.#update();
+    this.focus();
+  }
+
+  set hidden(isHidden) {
+    this.#form.hidden = isHidden;
+  }
+
+  #onKey(event) {
+    // While an input method composes, Enter chooses a candidate (229: Safari reports it after the composition).
+    const isComposing = event.isComposing || event.keyCode === 229;
+    if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+    event.preventDefault();
+    this.#form.requestSubmit();
+  }
+
+  #submit(onSend) {
+    if (this.isEmpty || this.#left() < 0) return;
+    const content = this.#text.value;
+    this.#text.value = "";
+    this.#update();
+    onSend(content);
+    this.focus();
+  }
+
+  #left() {
+    return this.#maxChars - codePoints(this.#text.value);
+  }
+
+  #update() {
+    const left = this.#left();
+    const isTooLong = left < 0;
+    this.#hint.textContent = isTooLong
+      ? strings.charactersOver(-left)
+      : left < WARN_BELOW && left < this.#maxChars / 2
+        ? strings.charactersLeft(left)
+        : strings.hint;
+    this.#hint.classList.toggle("is-error", isTooLong);
+    this.#text.setAttribute("aria-invalid", String(isTooLong));
+    this.#send.disabled = this.isEmpty || isTooLong;
+    this.#text.style.height = "auto";
+    this.#text.style.height = `${this.#text.scrollHeight}px`;
+  }
+}

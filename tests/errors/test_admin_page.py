@@ -1,0 +1,149 @@
+"""The page of one failure: the whole story, in reading order, and nothing of it can break out of the page."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from errors import detail
+from tests.errors.stored import LIST, page, references, staff, store, words
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = "</script></textarea><img src=x onerror=alert(1)>\"'"
+
+
+@pytest.fixture
+def carol() -> Client:
+    return staff("carol")
+
+
+class TestPage:
+    def test_tells_the_story_in_reading_order(self, carol: Client) -> None:
+        failure = store("TOO_MANY_REQUESTS", retry_after_ms=4_200, outcome="rejected", ref="ref-1", attempt=2)
+        text = words(carol.get(page(failure)).content.decode())
+        story = [
+            failure.reference,
+            f"{failure.occurred_at:%Y-%m-%d %H:%M:%S}",
+            "TOO_MANY_REQUESTS",
+            "You are sending messages too quickly.",
+            "There is a limit on messages",
+            "Wait for the stated time",
+            "rate limit",
+            "nothing was stored",
+            "yes: the connection went on",
+            "4200 ms",
+            "session-of-alice",
+            "connection-of-alice",
+            "user_message",
+            "ref-1",
+            "Why it failed",
+            "errors.exceptions.ChatError",
+            "root cause",
+            "no token within 15 s",
+            "Told to 1 connection.",
+        ]
+        places = [text.find(fact, text.find("What happened")) for fact in story]
+        assert -1 not in places, story[places.index(-1)]
+        assert places == sorted(places)
+
+    def test_names_the_user_while_there_is_one(self, carol: Client) -> None:
+        alice = get_user_model().objects.create_user("alice")
+        failure = store(user_id=str(alice.pk))
+        assert f"{alice.pk} (alice)" in words(carol.get(page(failure)).content.decode()).replace("( ", "(")
+        for gone in ("999999", "not-a-number", "9" * 200, ""):
+            assert carol.get(page(store(user_id=gone))).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("facts", "sentence"),
+        [
+            ({"deliveries": 2}, "Told to 2 connections."),
+            ({"deliveries": 0, "drops": 1}, "Dropped for 1 connection: the outbox was full."),
+            ({"deliveries": 0, "frame": ""}, "Nobody was connected any more"),
+        ],
+    )
+    def test_says_whether_the_person_was_told(self, carol: Client, facts: dict[str, object], sentence: str) -> None:
+        assert sentence in words(carol.get(page(store(**facts))).content.decode())
+
+    def test_shows_the_exact_frame_readably(self, carol: Client) -> None:
+        failure = store()
+        shown = json.dumps(json.loads(failure.frame), indent=2)
+        assert words(f"<p>{shown}</p>") in words(carol.get(page(failure)).content.decode())
+
+    def test_shows_a_frame_that_is_no_json_as_it_is(self, carol: Client) -> None:
+        assert "{half a fra" in words(carol.get(page(store(frame="{half a fra"))).content.decode())
+
+    def test_explains_the_spec_that_was_told_where_two_share_a_code(self, carol: Client) -> None:
+        frame = json.dumps({"error": {"message": "Failed to establish session connection"}})
+        text = words(carol.get(page(store("SERVICE_ERROR", frame=frame))).content.decode())
+        assert "could not be joined to the conversation" in text
+        assert "Something went wrong on our side." not in text
+
+    def test_shows_a_code_that_the_catalogue_has_lost(self, carol: Client) -> None:
+        failure = store()
+        type(failure).objects.update(code="GONE_WITH_A_PLUGIN", category="plugin", stage="elsewhere", outcome="odd")
+        text = words(carol.get(page(failure)).content.decode())
+        assert "GONE_WITH_A_PLUGIN" in text
+        assert "not in the catalogue" in text
+        assert "GONE_WITH_A_PLUGIN" in words(carol.get(LIST).content.decode())
+
+    def test_links_every_fact_to_the_failures_that_share_it(self, carol: Client) -> None:
+        failure = store(ref="r&1", reply_id="y", user_id="7", message_type="stop", fingerprint="aaaa")
+        store(session_id="other", connection_id="other", ref="r&1", reply_id="y", fingerprint="bbbb")
+        html = carol.get(page(failure)).content.decode()
+        for query in (
+            "user_id=7",
+            "session_id=session-of-alice",
+            "connection_id=connection-of-alice",
+            "message_type=stop",
+            "ref=r%261&amp;session_id=session-of-alice",
+            "reply_id=y&amp;session_id=session-of-alice",
+            "fingerprint=aaaa",
+        ):
+            assert f'href="{LIST}?{query}"' in html, query
+            assert references(carol.get(f"{LIST}?{query.replace('&amp;', '&')}")) == [failure.reference], query
+
+    def test_folds_the_traceback_or_says_where_one_is(self, carol: Client) -> None:
+        with_one = store()
+        without = store(traceback="", ago=timedelta(milliseconds=1))
+        assert "<details" in carol.get(page(with_one)).content.decode().split("Traceback</h2>")[-1].split("<pre")[0]
+        text = words(carol.get(page(without)).content.decode())
+        assert "the same cause had a traceback within the same second" in text
+        assert references(carol.get(LIST, {"fingerprint": without.fingerprint})) == [
+            with_one.reference,
+            without.reference,
+        ]
+
+    def test_escapes_every_fact(self, carol: Client) -> None:
+        names = ["user_id", "session_id", "connection_id", "message_type", "ref", "reply_id", "in_reply_to", "field"]
+        failure = store(
+            **dict.fromkeys(names, HOSTILE),
+            cause=HOSTILE,
+            causes=[{"type": HOSTILE, "message": HOSTILE, "where": HOSTILE}, HOSTILE, {"odd": 1}],
+            traceback=HOSTILE,
+            frame=HOSTILE,
+        )
+        html = carol.get(page(failure)).content.decode()
+        assert "<img src=x" not in html
+        # Eight facts, three of the cause, the traceback, the frame.
+        assert html.count("&lt;img src=x onerror=alert(1)&gt;") >= 13
+
+    def test_shows_characters_that_would_turn_the_text_around(self) -> None:
+        assert detail.visible("ab\u202ecd\x1b[31m\ttab\nline é 💥") == "ab\\u202ecd\\x1b[31m\ttab\nline é 💥"
+
+    def test_costs_the_same_for_every_failure(self, carol: Client, django_assert_num_queries: object) -> None:
+        failure = store()
+        carol.get(page(failure))
+        for _ in range(50):
+            store()
+        # login session, user, two for permissions, the failure, the name of its user
+        with django_assert_num_queries(6):  # type: ignore[operator]
+            carol.get(page(failure))
+
+    @pytest.mark.parametrize("key", ["00000000-0000-0000-0000-000000000000", "nonsense", "1"])
+    def test_leads_back_when_the_failure_is_gone(self, carol: Client, key: str) -> None:
+        assert carol.get(f"{LIST}{key}/change/").status_code == 302

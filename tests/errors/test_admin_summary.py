@@ -1,0 +1,132 @@
+"""The last 24 hours above the failure list: by category, by code, by hour."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from errors import summary
+from tests.errors.stored import LIST, at, references, staff, store, words
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 15, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def carol() -> Client:
+    return staff("carol")
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_of_another_test() -> None:
+    cache.clear()
+
+
+class TestSummary:
+    def test_counts_by_category_code_and_hour(self) -> None:
+        for code, hours in (("LLM_TIMEOUT", 0), ("LLM_TIMEOUT", 2), ("TOO_MANY_REQUESTS", 2), ("UNAUTHORIZED", 30)):
+            at(NOW - timedelta(hours=hours), code=code)
+        with timezone.override("UTC"):
+            read = summary.read(NOW)
+        assert read is not None
+        assert read.count == 3
+        assert {row.label: row.count for row in read.categories} == {
+            "auth": 0, "validation": 0, "service": 2, "rate limit": 1,
+        }  # fmt: skip
+        assert [(row.label, row.count, round(row.share)) for row in read.codes] == [
+            ("LLM_TIMEOUT", 2, 67),
+            ("TOO_MANY_REQUESTS", 1, 33),
+        ]
+        assert [(hour.label, hour.count) for hour in read.hours if hour.count] == [("10:00", 2), ("12:00", 1)]
+        assert len(read.hours) == 24
+        assert (read.peak.label, read.peak.count) == ("10:00", 2)
+
+    def test_draws_bars_that_fill_the_chart_and_no_more(self) -> None:
+        for minutes in (0, 1, 2, 200):
+            at(NOW - timedelta(minutes=minutes), code="LLM_TIMEOUT")
+        at(NOW, code="UNAUTHORIZED")
+        read = summary.read(NOW)
+        assert read is not None
+        for hour in read.hours:
+            assert 0 <= hour.x < read.width
+            assert all(0 <= part.y <= part.y + part.height <= read.height + 0.01 for part in hour.parts)
+        assert sum(part.height for part in read.peak.parts) == pytest.approx(read.height, abs=0.1)
+        assert max(row.bar for row in read.categories) == 100
+
+    def test_gathers_codes_beyond_the_eighth(self) -> None:
+        codes = [
+            "UNAUTHORIZED", "INVALID_TOKEN", "INVALID_FORMAT", "MISSING_FIELD", "UNKNOWN_TYPE", "NOT_FOUND",
+            "LLM_TIMEOUT", "LLM_REFUSED", "SERVER_BUSY", "SERVICE_ERROR",
+        ]  # fmt: skip
+        for code in codes:
+            at(NOW, code=code)
+        read = summary.read(NOW)
+        assert read is not None
+        assert len(read.codes) == 9
+        assert (read.codes[-1].label, read.codes[-1].count, read.codes[-1].query) == ("all others", 2, "")
+
+    @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
+    def test_has_the_hours_of_the_local_clock(self, zone: str) -> None:
+        failure = at(NOW)
+        with timezone.override(zone):
+            read = summary.read(NOW)
+            assert read is not None
+            (hour,) = [hour for hour in read.hours if hour.count]
+            assert hour.label == f"{timezone.localtime(failure.occurred_at):%H}:00"
+
+    def test_asks_the_database_once_in_ten_seconds(self) -> None:
+        store()
+        with CaptureQueriesContext(connection) as captured:
+            first, second = summary.read(timezone.now()), summary.read(timezone.now())
+        assert len(captured) == 1
+        assert first is not None
+        assert second is not None
+        assert first.count == second.count == 1
+
+    def test_leaves_the_list_alone_when_it_fails(self, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        def time_out(window: Any) -> Any:
+            raise DatabaseError("canceling statement due to statement timeout")
+
+        failure = store()
+        monkeypatch.setattr(summary, "_count", time_out)
+        response = carol.get(LIST)
+        assert references(response) == [failure.reference]
+        assert "The figures could not be read in time." in words(response.content.decode())
+
+
+class TestOnThePage:
+    def test_shows_the_figures_as_text(self, carol: Client) -> None:
+        for _ in range(3):
+            store("LLM_TIMEOUT")
+        store("TOO_MANY_REQUESTS")
+        text = words(carol.get(LIST).content.decode())
+        assert "4 failures since" in text
+        assert re.search(r"By category .*auth 0 0 %.* service 3 75 %.* rate limit 1 25 %", text)
+        assert re.search(r"By code .*LLM_TIMEOUT 3 75 % TOO_MANY_REQUESTS 1 25 %", text)
+
+    def test_leads_to_the_failures_that_it_counts(self, carol: Client) -> None:
+        wanted = store("TOO_MANY_REQUESTS")
+        store("LLM_TIMEOUT")
+        store("TOO_MANY_REQUESTS", ago=timedelta(hours=30))
+        response = carol.get(LIST)
+        shown = response.context["summary"]
+        queries = [row.query for row in (*shown.categories, *shown.codes) if row.count and "LLM" not in row.query]
+        for query in queries:
+            assert query.replace("&", "&amp;") in response.content.decode()
+            if "service" not in query:
+                assert references(carol.get(LIST + query)) == [wanted.reference]
+        assert len(references(carol.get(LIST + shown.peak.query))) == shown.peak.count
+
+    def test_makes_room_for_what_was_asked_for(self, carol: Client) -> None:
+        store()
+        assert re.search(r'<details class="failure-summary"\s+open>', carol.get(LIST).content.decode())
+        assert '<details class="failure-summary">' in carol.get(LIST, {"code": "LLM_UNAVAILABLE"}).content.decode()
