@@ -1,4 +1,4 @@
-"""The one error shape of the JSON API: {"error": text, "code": CODE, "reference": ...}. Text comes from the catalogue."""
+"""The one error shape of the JSON API: {"error": text, "code": CODE, "reference": ...}. The catalogue has the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def body(spec: ErrorSpec, **more: Any) -> dict[str, Any]:
     return {"error": spec.message, "code": spec.code, **{key: value for key, value in more.items() if value}}
 
 
-def respond(request: HttpRequest, exc: Exception) -> JsonResponse:
+def respond(request: HttpRequest, exc: Any) -> JsonResponse:
     """Answer an exception of a view. What failed behind the service is recorded, and the body carries its reference."""
     error = translator.translate(exc)
     reference = None

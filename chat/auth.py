@@ -25,7 +25,7 @@ class SignedIn:
 
 def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
     values = b"; ".join(value for key, value in scope["headers"] if key == b"cookie")
-    return cast("dict[str, str]", parse_cookie(values.decode("latin-1")))
+    return parse_cookie(values.decode("latin-1"))
 
 
 def sign_in(cookies: Mapping[str, str]) -> SignedIn:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from chat import conf, groups, protocol
 from chat.outbox import Outbox
 from errors.context import RouteContext
+from errors.taxonomy import Stage
 
 if TYPE_CHECKING:
     from chat.runtime import Runtime
@@ -25,7 +26,7 @@ class Connection:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
         self.runtime = runtime
-        self.route: RouteContext | None = None
+        self.route = RouteContext(Stage.CONNECT)
         self._outbox = outbox
         self._sessions: OrderedDict[str, None] = OrderedDict()  # least recently used first
         runtime.hub.join(self, groups.of_user(user_id))
@@ -40,7 +41,7 @@ class Connection:
 
     def respond(self, frame: protocol.Frame) -> bool:
         """Answer the request that is being handled, under its `ref`. Never waits; False if the outbox is full."""
-        if self.route is not None and isinstance(frame, protocol.Outbound):
+        if isinstance(frame, protocol.Outbound):
             frame.ref = self.route.ref
         return self.push(frame)
 

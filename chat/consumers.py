@@ -3,8 +3,8 @@
     receive (guard) > decode_json > receive_json (the read pump) > pipeline > handler
 
 Nothing may escape: an exception out of a consumer's handler closes the socket with 1011 and skips `disconnect`
-(channels#1068). So `__call__` and `dispatch` are our own: one reader, no channel of the layer (the hub has it), no hop to
-asgiref's shared thread before every message, and a `finally` that always runs.
+(channels#1068). So `__call__` and `dispatch` are our own: one reader, no channel of the layer (the hub has it), no hop
+to asgiref's shared thread before every message, and a `finally` that always runs.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def receive_json(self, content: protocol.Inbound, **kwargs: Any) -> None:
         """The read pump: one typed message into the pipeline, and its failure, if there is one, to who sent it."""
         connection, outbox = self.connection, self.outbox
-        assert connection is not None  # `receive` lets nothing through before
-        assert outbox is not None
+        if connection is None or outbox is None:
+            return  # `receive` lets nothing through before there is a connection
         context = RouteContext(
             Stage.ROUTE,
             message_type=content.type,
@@ -158,7 +158,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             connection_id=connection.id,
             session_id=None if content.session_id is UNSET else content.session_id,
             ref=None if content.ref is UNSET else content.ref,
-            private_texts=(str(content.content),) if isinstance(content, protocol.UserMessage) else (),
+            private_texts=(content.content,) if isinstance(content, protocol.UserMessage) else (),
         )
         connection.route = context
         failure = await self.pipeline(content, context)

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
@@ -48,7 +49,7 @@ class DatabaseThreads:
             if self._in_flight >= self._limit:
                 raise ChatError(SERVER_BUSY, retry_after_ms=_RETRY_AFTER_MS, detail="database queue is full")
             self._in_flight += 1
-        future = self._pool.submit(_with_fresh_connections, work, *args, **kwargs)
+        future = self._pool.submit(partial(_with_fresh_connections, work, *args, **kwargs))
         future.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -74,7 +75,7 @@ class DatabaseThreads:
             self._in_flight -= 1
 
 
-def _with_fresh_connections(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+def _with_fresh_connections(work: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
     # What Django does around a request (closing what is broken or past CONN_MAX_AGE), for this thread.
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()

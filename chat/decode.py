@@ -44,8 +44,8 @@ def decode(text: str | None) -> protocol.Inbound:
     """Return the message in `text`; None is a binary frame.
 
     Raises:
-        ChatError: INVALID_FORMAT, FRAME_TOO_LARGE, UNKNOWN_TYPE, MISSING_FIELD or FIELD_TOO_LONG, with `field` where one
-            is at fault.
+        ChatError: INVALID_FORMAT, FRAME_TOO_LARGE, UNKNOWN_TYPE, MISSING_FIELD or FIELD_TOO_LONG, with `field` where
+            one is at fault.
     """
     if text is None:
         raise ChatError(INVALID_FORMAT, detail="binary frame")
@@ -131,7 +131,7 @@ _REQUIRED: dict[type[protocol.Inbound], tuple[str, ...]] = {
 
 def _check_fields(message: protocol.Inbound) -> None:
     for field in _REQUIRED[type(message)]:
-        if getattr(message, field) is UNSET:
+        if getattr(message, field) in (UNSET, protocol.ABSENT, ""):
             raise ChatError(MISSING_FIELD, field=field)
     for field in message.__struct_fields__:
         value = getattr(message, field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from asgiref.sync import async_to_sync
@@ -27,8 +28,8 @@ def checks() -> dict[str, str]:
     }
 
 
-def _word(ask: object) -> str:
-    future = _threads.submit(ask)  # type: ignore[arg-type]
+def _word(ask: Callable[[], None]) -> str:
+    future = _threads.submit(ask)
     try:
         future.result(_LIMIT_S)
     except TimeoutError:

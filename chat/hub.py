@@ -1,8 +1,8 @@
 """The hub: this process's one channel in the channel layer, and the groups of the connections that live here.
 
-A connection joins a group here at once. That the hub itself joins the layer's group, so that other processes reach it, is
-the work of a task of its own: a layer that is slow or away holds up no connection and closes none. The layer delivers at
-most once and says nothing of losses; `seq`, heartbeats and `resume` repair what it lost.
+A connection joins a group here at once. That the hub itself joins the layer's group, so that other processes reach it,
+is the work of a task of its own: a layer that is slow or away holds up no connection and closes none. The layer
+delivers at most once and says nothing of losses; `seq`, heartbeats and `resume` repair what it lost.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from django.utils import timezone
 from chat import conf, titles
 from chat.database import DatabaseThreads
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase, Sender
-from chat.sessions import as_uuid
+from chat.sessions import as_uuid, user_key
 from errors.exceptions import ChatError
 from errors.taxonomy import (
     DATABASE_ERROR,
@@ -174,14 +174,18 @@ def _session_for(draft: Draft) -> ChatSession:
     if draft.session_id is not None:
         return _locked(as_uuid(draft.session_id), draft.user_id)
     if draft.ref is not None:
-        opened = ChatSession.objects.select_for_update().filter(owner_id=draft.user_id, origin_ref=draft.ref).first()
+        opened = (
+            ChatSession.objects.select_for_update()
+            .filter(owner_id=user_key(draft.user_id), origin_ref=draft.ref)
+            .first()
+        )
         if opened is not None:
             return opened
-    return ChatSession.objects.create(owner_id=draft.user_id, origin_ref=draft.ref, model_id=draft.model_id)
+    return ChatSession.objects.create(owner_id=user_key(draft.user_id), origin_ref=draft.ref, model_id=draft.model_id)
 
 
 def _locked(session_id: uuid.UUID, user_id: str) -> ChatSession:
-    session = ChatSession.objects.select_for_update().filter(pk=session_id, owner_id=user_id).first()
+    session = ChatSession.objects.select_for_update().filter(pk=session_id, owner_id=user_key(user_id)).first()
     if session is None:
         raise ChatError(NOT_FOUND, field="session_id")
     return session
@@ -223,7 +227,9 @@ def _new_reply(session: ChatSession, message: ChatMessage, user_id: str, model_i
 
 
 def _retry(message_id: str, user_id: str, model_id: str) -> Retried:
-    message = ChatMessage.objects.filter(pk=as_uuid(message_id), session__owner_id=user_id, sender=Sender.USER).first()
+    message = ChatMessage.objects.filter(
+        pk=as_uuid(message_id), session__owner_id=user_key(user_id), sender=Sender.USER
+    ).first()
     if message is None:
         raise ChatError(NOT_FOUND, field="message_id")
     session = _locked(message.session_id, user_id)

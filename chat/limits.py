@@ -47,7 +47,8 @@ class MessageLimit:
         if self._shared is not None and time.monotonic() >= self._shared_again_at:
             try:
                 async with asyncio.timeout(_REDIS_TIMEOUT_S):
-                    return await _hit(self._shared, limit, user_id)
+                    await _hit(self._shared, limit, user_id)
+                return
             except ChatError:
                 raise
             except Exception as exc:

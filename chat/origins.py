@@ -25,8 +25,8 @@ class OriginRefused(ChatError):
 def check(scope: Mapping[str, Any]) -> None:
     """Refuse a connection that brings a login cookie from a page that is not ours.
 
-    A cookie travels by itself, so the page that sent it must be on the list; scheme, host and port are compared letter by
-    letter. Without the cookie nothing is at stake: such a connection is told to sign in.
+    A cookie travels by itself, so the page that sent it must be on the list; scheme, host and port are compared letter
+    by letter. Without the cookie nothing is at stake: such a connection is told to sign in.
 
     Raises:
         OriginRefused: The Origin is missing, `null`, there twice, or not on the list.

@@ -12,7 +12,7 @@ from functools import partial
 
 from chat import conf, protocol, router, sessions, telemetry
 from chat.connection import Connection
-from chat.faults import FaultMiddleware
+from chat.fault_middleware import FaultMiddleware
 from chat.registration import RegistrationMiddleware
 from errors.context import RouteContext
 from errors.middleware import ErrorMiddleware, Step

@@ -30,6 +30,10 @@ def rfc3339(moment: datetime) -> str:
 # --- What a client sends. Types are checked here; presence, length and range by the table in `decode.py`. -------------
 
 
+# Required fields have defaults that no client can mean, so that the table can say which one is missing.
+ABSENT = -(2**60)
+
+
 class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
     ref: str | UnsetType = UNSET
     session_id: str | UnsetType = UNSET
@@ -40,27 +44,27 @@ class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class UserMessage(Inbound, frozen=True, kw_only=True, tag="user_message"):
-    content: str | UnsetType = UNSET
+    content: str = ""
     model_id: str | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
 class Resume(Inbound, frozen=True, kw_only=True, tag="resume"):
-    last_seq: int | UnsetType = UNSET
+    last_seq: int = ABSENT
 
 
 class Stop(Inbound, frozen=True, kw_only=True, tag="stop"):
-    reply_id: str | UnsetType = UNSET
+    reply_id: str = ""
 
 
 class Retry(Inbound, frozen=True, kw_only=True, tag="retry"):
-    message_id: str | UnsetType = UNSET
+    message_id: str = ""
     model_id: str | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
 class ModelSelect(Inbound, frozen=True, kw_only=True, tag="model_select"):
-    model_id: str | UnsetType = UNSET
+    model_id: str = ""
 
 
 class TypingIndicator(Inbound, frozen=True, kw_only=True, tag="typing_indicator"):

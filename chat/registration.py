@@ -41,7 +41,7 @@ class RegistrationMiddleware:
         await self.next_step(message, context)
 
     async def _register(self, message: protocol.Inbound, context: RouteContext) -> None:
-        """Find the session that the message names, directly or by its reply or message; one that opens a session has none."""
+        """Find the session that the message names, itself or by a reply or message of it; there may be none."""
         connection, threads = self.connection, self.connection.runtime.threads
         session_id = None if message.session_id is UNSET else message.session_id
         if isinstance(message, protocol.Stop):

@@ -1,4 +1,4 @@
-"""One reply while it is being written: reads the provider under time limits, gathers text into chunks, keeps checkpoints."""
+"""One reply while it is being written: reads the provider under time limits, sends chunks, keeps checkpoints."""
 
 from __future__ import annotations
 

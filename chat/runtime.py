@@ -48,9 +48,11 @@ def is_any_draining() -> bool:
 class Runtime:
     def __init__(self) -> None:
         chat = conf.chat()
-        bounds = {"queue_size": chat.database_queue_size, "timeout_s": chat.database_timeout_s}
-        self.threads = DatabaseThreads("chat-query", chat.database_threads, **bounds)
-        self._journal_threads = DatabaseThreads("chat-journal", chat.journal_threads, **bounds)
+        queue_size, timeout_s = chat.database_queue_size, chat.database_timeout_s
+        self.threads = DatabaseThreads("chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s)
+        self._journal_threads = DatabaseThreads(
+            "chat-journal", chat.journal_threads, queue_size=queue_size, timeout_s=timeout_s
+        )
         self.journal = Journal(self._journal_threads)
         self.hub = Hub()
         self.backend = registry.load()

@@ -1,4 +1,4 @@
-"""All reading of conversations, and their small changes, in the words of the domain. Synchronous; runs on a database thread.
+"""All reading of conversations, and their small changes, in the words of the domain. Synchronous ORM.
 
 Every function takes the user and finds only what is theirs: a foreign id and one that does not exist are the same
 NOT_FOUND. Appending is the journal's.
@@ -10,7 +10,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils import timezone
 
@@ -64,22 +66,31 @@ def as_uuid(text: str) -> uuid.UUID:
         raise ChatError(NOT_FOUND) from exc
 
 
+def user_key(user_id: str) -> Any:
+    """Return a user's id, which is text everywhere else, as the key that the project's user model has."""
+    return get_user_model()._meta.pk.to_python(user_id)
+
+
 def owned(session_id: str, user_id: str) -> ChatSession:
-    session = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id).first()
+    session = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id)).first()
     if session is None:
         raise ChatError(NOT_FOUND, field="session_id")
     return session
 
 
 def session_of_reply(reply_id: str, user_id: str) -> str:
-    found = Reply.objects.filter(pk=as_uuid(reply_id), session__owner_id=user_id).values_list("session_id").first()
+    found = (
+        Reply.objects.filter(pk=as_uuid(reply_id), session__owner_id=user_key(user_id))
+        .values_list("session_id")
+        .first()
+    )
     if found is None:
         raise ChatError(NOT_FOUND, field="reply_id")
     return str(found[0])
 
 
 def session_of_message(message_id: str, user_id: str) -> str:
-    messages = ChatMessage.objects.filter(pk=as_uuid(message_id), session__owner_id=user_id, sender="user")
+    messages = ChatMessage.objects.filter(pk=as_uuid(message_id), session__owner_id=user_key(user_id), sender="user")
     found = messages.values_list("session_id").first()
     if found is None:
         raise ChatError(NOT_FOUND, field="message_id")
@@ -87,7 +98,9 @@ def session_of_message(message_id: str, user_id: str) -> str:
 
 
 def most_recent_open(user_id: str) -> str | None:
-    sessions = ChatSession.objects.filter(owner_id=user_id, ended_at=None).order_by("-last_activity_at", "-id")
+    sessions = ChatSession.objects.filter(owner_id=user_key(user_id), ended_at=None).order_by(
+        "-last_activity_at", "-id"
+    )
     found = sessions.values_list("pk").first()
     return str(found[0]) if found else None
 
@@ -99,13 +112,13 @@ def tops(session_ids: Iterable[str]) -> dict[str, int]:
 
 
 def select_model(session_id: str, user_id: str, model_id: str) -> None:
-    if not ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id).update(model_id=model_id):
+    if not ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id)).update(model_id=model_id):
         raise ChatError(NOT_FOUND, field="session_id")
 
 
 def end(session_id: str, user_id: str) -> ChatSession:
     """End the session; ending it again changes nothing."""
-    open_ones = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_id, ended_at=None)
+    open_ones = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id), ended_at=None)
     open_ones.update(ended_at=timezone.now())
     return owned(session_id, user_id)
 
@@ -116,7 +129,7 @@ def page(user_id: str, *, cursor: str | None, limit: int) -> SessionPage:
     Raises:
         ChatError: INVALID_FORMAT for a cursor that this function did not make.
     """
-    sessions = ChatSession.objects.filter(owner_id=user_id).order_by("-last_activity_at", "-id")
+    sessions = ChatSession.objects.filter(owner_id=user_key(user_id)).order_by("-last_activity_at", "-id")
     if cursor:
         moment, key = _read_cursor(cursor)
         sessions = sessions.filter(Q(last_activity_at__lt=moment) | Q(last_activity_at=moment, pk__lt=key))
@@ -175,7 +188,8 @@ def _with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
     for reply in Reply.objects.filter(message_id__in=keys).order_by("attempt"):
         of_message[reply.message_id] = reply
     for reply in Reply.objects.filter(answer_id__in=keys):
-        of_message[reply.answer_id] = reply
+        if reply.answer_id is not None:
+            of_message[reply.answer_id] = reply
     return [
         MessageFacts(
             message_id=str(message.pk),

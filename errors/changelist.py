@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.views import ChangeList
 
-from errors import search
+from errors import conf, search
 from errors.models import RoutingFailure
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
@@ -59,6 +59,15 @@ class FailureList(ChangeList):
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[RoutingFailure]:
         return super().get_queryset(request, exclude_parameters).only(*_COLUMNS)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # The theme's head line would repeat a count that may be capped as if it were all there is.
+        self.full_result_count = self.result_count
+
+    @property
+    def retention_days(self) -> int:
+        return conf.errors().retention_days
 
     @property
     def active_filters(self) -> list[ActiveFilter]:

@@ -1,4 +1,4 @@
-"""`ChatError`: the one exception that says in public what went wrong. Raised anywhere, caught by `ErrorMiddleware` only."""
+"""`ChatError`: the one exception that says in public what went wrong. Raised anywhere, caught by `ErrorMiddleware`."""
 
 from __future__ import annotations
 

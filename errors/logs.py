@@ -9,6 +9,7 @@ import atexit
 import logging
 import queue
 import sys
+from collections.abc import Mapping, MutableMapping
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
@@ -80,7 +81,7 @@ def _is_tty() -> bool:
     return sys.stderr.isatty()
 
 
-def _without_empty(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in event.items() if value is not None or key in _ALWAYS}
 
 
@@ -88,7 +89,7 @@ def _without_empty(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 _ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "ref"})
 
 
-def _escaped(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """For the readable log: control characters of a value cannot begin a line of their own."""
     return {
         key: "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)

@@ -96,7 +96,7 @@ def _without_quotes_of(text: str, private: str) -> str:
 @functools.cache
 def _known_secrets() -> tuple[str, ...]:
     """The values of this deployment's settings that nobody may read, longest first."""
-    values: set[str] = {settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS, *conf.errors().secrets}
+    values = {settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS), *conf.errors().secrets}
     for database in settings.DATABASES.values():
         values.add(str(database.get("PASSWORD") or ""))
     for layer in getattr(settings, "CHANNEL_LAYERS", {}).values():

@@ -89,7 +89,7 @@ def _where(tb: TracebackType | None) -> str:
     while tb.tb_next is not None:
         tb = tb.tb_next
     code = tb.tb_frame.f_code
-    return f"{code.co_qualname if hasattr(code, 'co_qualname') else code.co_name} in {_short(code.co_filename)}:{tb.tb_lineno}"
+    return f"{code.co_qualname} in {_short(code.co_filename)}:{tb.tb_lineno}"
 
 
 def _short(path: str) -> str:

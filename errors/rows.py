@@ -12,8 +12,9 @@ import threading
 import time
 from collections import deque
 from dataclasses import asdict
+from typing import cast
 
-from django.db import DataError, IntegrityError, ProgrammingError, connections, router
+from django.db import DataError, IntegrityError, ProgrammingError, connections, models, router
 
 from errors import conf, metrics
 from errors.failure import Failure
@@ -153,7 +154,7 @@ def _row(failure: Failure) -> RoutingFailure:
 
 
 def _fit(name: str, value: str | None) -> str:
-    limit = RoutingFailure._meta.get_field(name).max_length
+    limit = cast("models.CharField[str, str]", RoutingFailure._meta.get_field(name)).max_length
     return _clean(value or "")[:limit]
 
 

@@ -1,7 +1,7 @@
 """The vocabulary of failure: every code the product can utter, on one screen.
 
-Everybody who raises a `ChatError` imports the word from here. Frames, HTTP bodies, `docs/errors.md`, the admin's help and
-the client's table are made from this catalogue; a test fails where one of them lacks a code.
+Everybody who raises a `ChatError` imports the word from here. Frames, HTTP bodies, `docs/errors.md`, the admin's help
+and the client's table are made from this catalogue; a test fails where one of them lacks a code.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CATEGORY_RULES = {
     Category.RATE_LIMIT: CategoryRule(recoverable=True, closes=False, needs_retry_after=True),
 }
 
-# Close codes of the socket (daphne can send 1000 and 3000-4999 only). From 4500 on a client must not come back by itself.
+# Close codes (daphne can send 1000 and 3000-4999 only). From 4500 on a client does not come back by itself.
 CLOSE_RESTARTING = 4000
 CLOSE_INTERNAL = 4400
 CLOSE_TOO_MANY_CONNECTIONS = 4405

@@ -88,7 +88,7 @@ def failures() -> Callable[..., Any]:
 
 @pytest.fixture
 def configure(settings: Any) -> Callable[..., None]:
-    """`configure(max_running_replies=1)` changes settings of the chat for one test; it has to come before connecting."""
+    """`configure(max_running_replies=1)` changes settings of the chat for one test; call it before connecting."""
 
     def change(**values: Any) -> None:
         settings.CHAT = {**settings.CHAT, **values}

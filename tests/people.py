@@ -62,7 +62,7 @@ class Device:
         await self.communicator.send_input({"type": "websocket.receive", "bytes": data})
 
     async def expect(self, type: str, *, timeout: float = 5, **fields: Any) -> dict[str, Any]:
-        """Return the first frame of this type with these fields; every frame on the way is checked against its struct."""
+        """Return the first frame of this type with these fields; every frame on the way is checked by its struct."""
         wanted = {"type": type, **fields}
         for frame in self._waiting:
             if wanted.items() <= frame.items():

@@ -8,7 +8,7 @@ from chat.llm import registry
 
 
 async def handle(connection: Connection, message: protocol.ModelSelect) -> None:
-    model_id = registry.check_model(connection.runtime.backend, str(message.model_id))
+    model_id = registry.check_model(connection.runtime.backend, message.model_id)
     session_id = str(message.session_id)
     await connection.runtime.threads.run(sessions.select_model, session_id, connection.user_id, model_id)
     connection.respond(protocol.Ack(session_id=session_id))

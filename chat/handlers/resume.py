@@ -18,7 +18,7 @@ class Missed:
 
 async def handle(connection: Connection, message: protocol.Resume) -> None:
     runtime = connection.runtime
-    session_id, last_seq = str(message.session_id), int(message.last_seq)  # type: ignore[arg-type]  # required
+    session_id, last_seq = str(message.session_id), message.last_seq
     missed = await runtime.threads.run(_read, session_id, connection.user_id, last_seq)
     for stored in missed.messages:
         connection.push(frames.replayed(stored))

@@ -7,6 +7,6 @@ from chat.connection import Connection
 
 
 async def handle(connection: Connection, message: protocol.Stop) -> None:
-    reply_id = str(message.reply_id)
+    reply_id = message.reply_id
     await connection.runtime.replies.stop(reply_id)
     connection.respond(protocol.Ack(session_id=connection.route.session_id, reply_id=reply_id))

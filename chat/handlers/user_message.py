@@ -15,7 +15,7 @@ async def handle(connection: Connection, message: protocol.UserMessage) -> None:
     runtime, route = connection.runtime, connection.route
     draft = Draft(
         user_id=connection.user_id,
-        content=str(message.content),
+        content=message.content,
         session_id=None if message.session_id is UNSET else message.session_id,
         ref=route.ref,
         model_id="" if message.model_id is UNSET else registry.check_model(runtime.backend, message.model_id),

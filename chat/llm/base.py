@@ -36,12 +36,12 @@ class ReplyRequest:
 
 
 class Backend(Protocol):
-    """A provider. Made once per server process, without arguments; used by many replies at once.
+    """A provider. Made once per server process, without arguments; used by many replies at once."""
 
-    `models` is in a stable order; the first one is the default.
-    """
-
-    models: Sequence[ModelInfo]
+    @property
+    def models(self) -> Sequence[ModelInfo]:
+        """What a person may choose from, in a stable order; the first is the default."""
+        ...
 
     def stream(self, request: ReplyRequest) -> AsyncIterator[str]:
         """Yield the answer in pieces of any size. A return is the end of a complete answer.

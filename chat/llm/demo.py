@@ -21,6 +21,7 @@ _WORD = re.compile(r"\S*\s*")
 _PIECE_S = 0.02  # seconds between words: fast enough to read along
 _TIMEOUT_AFTER_S = 1.0
 _SLOW_S = 10.0
+_SLOW_ANSWER = "This answer takes ten seconds on purpose: close the tab, open it again, and it goes on."
 
 
 class DemoBackend:
@@ -56,25 +57,7 @@ class DemoBackend:
         if kind == "crash":
             raise RuntimeError("a defect in the provider's code (/fault crash)")
         if kind == "slow":
-            words = [
-                "This",
-                "answer",
-                "takes",
-                "ten",
-                "seconds",
-                "on",
-                "purpose:",
-                "close",
-                "the",
-                "tab,",
-                "open",
-                "it",
-                "again,",
-                "and",
-                "it",
-                "goes",
-                "on.",
-            ]
+            words = _SLOW_ANSWER.split()
             for word in words:
                 yield f"{word} "
                 await asyncio.sleep(_SLOW_S / len(words))

@@ -7,8 +7,8 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("fault", "fail", "error", "wrong"),
         "Every failure reaches you as one frame with a stable code, a safe sentence, whether it is recoverable, and a "
         "reference. Try one: send `/fault unavailable`, `/fault timeout`, `/fault midstream`, `/fault crash`, "
-        "`/fault ratelimit`, `/fault database`, `/fault auth` or `/fault registration`. `/fault slow` does not fail; it "
-        "takes ten seconds. Then look the reference up in the admin: there is the whole story behind it.",
+        "`/fault ratelimit`, `/fault database`, `/fault auth` or `/fault registration`. `/fault slow` does not fail; "
+        "it takes ten seconds. Then look the reference up in the admin: there is the whole story behind it.",
     ),
     (
         ("provider", "openai", "model", "llm", "plug"),
@@ -31,8 +31,8 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("deploy", "production", "redis", "postgres", "daphne", "install", "start"),
         "`make run` starts everything on this machine with SQLite and an in-memory channel layer. A deployment sets "
-        "SECRET_KEY, ALLOWED_HOSTS, CHAT_ALLOWED_ORIGINS, DATABASE_URL (PostgreSQL) and REDIS_URL, and runs daphne with "
-        "the flags in deploy/daphne.sh. It refuses to start, in one line, when a setting is wrong.",
+        "SECRET_KEY, ALLOWED_HOSTS, CHAT_ALLOWED_ORIGINS, DATABASE_URL (PostgreSQL) and REDIS_URL, and runs daphne "
+        "with the flags in deploy/daphne.sh. It refuses to start, in one line, when a setting is wrong.",
     ),
     (
         ("limit", "fast", "quick", "rate"),
@@ -47,9 +47,9 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 _DEFAULT = (
-    "I am Switchboard's demo assistant. I answer questions about this product: how errors are told and found again, how "
-    "to plug in a provider, what the admin shows, what happens when the connection breaks, and how to deploy it. Send "
-    "`/fault unavailable` to see a failure."
+    "I am Switchboard's demo assistant. I answer questions about this product: how errors are told and found again, "
+    "how to plug in a provider, what the admin shows, what happens when the connection breaks, and how to deploy it. "
+    "Send `/fault unavailable` to see a failure."
 )
 
 

@@ -1,4 +1,4 @@
-"""The registration walk: a connection that cannot join its session says so, binds nothing, and joins with the next one."""
+"""The registration walk: a connection that cannot join its session says so, and joins with the next message."""
 
 from __future__ import annotations
 

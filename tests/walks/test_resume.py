@@ -173,7 +173,9 @@ class TestLimits:
 
 
 class TestOrphans:
-    @pytest.mark.parametrize(("text", "outcome", "state"), [("Half an ans", "partial", "partial"), ("", "saved", "failed")])
+    @pytest.mark.parametrize(
+        ("text", "outcome", "state"), [("Half an ans", "partial", "partial"), ("", "saved", "failed")]
+    )
     async def test_a_reply_whose_process_died_is_ended_once(self, alice, configure, failures, text, outcome, state):
         configure(lease_s=0.3)
         session_id = await _conversation(alice.user_id, 1)

@@ -1,4 +1,4 @@
-"""I4: every failure has one ERROR line, one count, one record, and one frame on each connection concerned -- in every step."""
+"""I4, in every step: a failure has one ERROR line, one count, one record, one frame on each connection concerned."""
 
 from __future__ import annotations
 

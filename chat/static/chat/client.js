@@ -143,6 +143,11 @@ export class ChatClient extends EventTarget {
     return this.#sender.pending(sessionIdOrOpener);
   }
 
+  /** Ref of the message that will open the newest conversation, if the server does not have it yet; else null. */
+  get unopened() {
+    return this.#sender.unopened;
+  }
+
   /** Send a refused message once more, under its old ref. */
   resend(ref) {
     this.#sender.resend(ref);

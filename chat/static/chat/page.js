@@ -169,20 +169,17 @@ function sessionInAddress() {
 function showAddress() {
   const sessionId = sessionInAddress();
   if (sessionId) room.open(sessionId, { isNewEntry: false });
-  else room.startNew({ isNewEntry: false, opener: history.state?.opener });
+  else room.startNew({ isNewEntry: false, opener: client.unopened });
 }
 
-let hasBegun = Boolean(facts.session_id || history.state);
+// A new conversation is where the person left off, if that was asked for (kept over a reload) or is not sent yet.
+let hasBegun = Boolean(facts.session_id || history.state?.isFresh || client.unopened);
 
-/** Without a session in the address, go on with the latest conversation -- unless the person has begun a new one. */
+/** Without anything else to show, go on with the latest conversation. */
 function begin(latestSessionId) {
-  if (hasBegun) return;
+  if (hasBegun || room.current.opener) return;
   hasBegun = true;
-  if (latestSessionId && composer.isEmpty && !room.current.opener) {
-    history.replaceState(null, "", urlOf(latestSessionId));
-  } else if (room.current.opener) {
-    return; // already talking
-  }
+  if (latestSessionId && composer.isEmpty) history.replaceState(null, "", urlOf(latestSessionId));
   showAddress();
 }
 

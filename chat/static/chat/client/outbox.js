@@ -44,6 +44,11 @@ export class Outbox {
     return this.#items.filter((item) => conversationOf(item) === conversation);
   }
 
+  /** The newest conversation of which the server has no message yet: the ref that opens it, or null. */
+  get unopened() {
+    return this.#items.findLast((item) => !item.session_id)?.opener ?? null;
+  }
+
   /** What may be sent now: of each conversation the first message, unless it is on its way or waits for its time. */
   ready(now) {
     const busy = new Set();

@@ -47,6 +47,10 @@ export class Sender {
     return item;
   }
 
+  get unopened() {
+    return this.#outbox.unopened;
+  }
+
   pending(conversation) {
     return this.#outbox.of(conversation);
   }

@@ -87,6 +87,7 @@ export class Composer {
         ? strings.charactersLeft(left)
         : strings.hint;
     this.#hint.classList.toggle("is-error", isTooLong);
+    this.#hint.classList.toggle("is-needed", this.#hint.textContent !== strings.hint);
     this.#text.setAttribute("aria-invalid", String(isTooLong));
     this.#send.disabled = this.isEmpty || isTooLong;
     this.#text.style.height = "auto";

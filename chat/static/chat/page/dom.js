@@ -36,7 +36,7 @@ export function icon(name) {
 
 /** A button. Without visible `text`, `label` is its name. */
 export function button({ text, label, iconName, className = "button", onClick }) {
-  const title = text ? null : label;
+  const title = text && !label ? null : label;
   const attributes = { type: "button", class: className, "aria-label": label, title, on: { click: onClick } };
   return h("button", attributes, iconName && icon(iconName), text);
 }

@@ -96,7 +96,7 @@ export class Exchange {
       const isRunning = RUNNING.has(reply.state);
       const isOver = reply !== newest && !isRunning;
       if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#actions.isOpen() });
-      else reply.view.showEnd({ note: NOTES[reply.state], timestamp: reply.timestamp });
+      else reply.view.showEnd({ note: NOTES[reply.state], timestamp: reply.hasText && reply.timestamp });
       // What became of a retry is newer than what it was about.
       reply.view.showCard(reply.error && !isOver && !this.#refusal ? this.#replyCard(reply) : null);
       reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered

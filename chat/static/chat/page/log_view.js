@@ -68,6 +68,6 @@ export class LogView {
   #onScroll() {
     const left = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight;
     this.#isFollowing = left < NEAR_END_PX;
-    this.#jump.hidden = this.#isFollowing;
+    this.#jump.hidden = this.#isFollowing || !this.list.hasChildNodes();
   }
 }

@@ -45,7 +45,7 @@ export class Room {
     }
   }
 
-  /** A conversation without messages; `opener` if it has some that are not stored yet. */
+  /** A conversation that the server does not know; with `opener`, the one whose messages are still on their way. */
   startNew({ isNewEntry = true, opener = null } = {}) {
     this.#show({ sessionId: null, opener, isLoaded: true }, isNewEntry && this.#page.facts.page_url, { isFresh: true });
     this.showSession({ title: strings.newConversation, ended_at: null });
@@ -92,10 +92,7 @@ export class Room {
     const { client, conversation, log, models } = this.#page;
     const { sessionId, opener } = this.current;
     const item = client.say({ content, sessionId, opener, modelId: sessionId ? undefined : models.value });
-    if (!sessionId && !opener) {
-      this.current.opener = item.ref;
-      history.replaceState({ opener: item.ref }, "", location.href); // found again after a reload
-    }
+    if (!sessionId && !opener) this.current.opener = item.ref;
     conversation.addPending(item);
     log.showWelcome();
     log.scrollToEnd();

@@ -87,7 +87,8 @@ export function endButton(parent, onEnd) {
     dialog.returnValue = "";
     dialog.showModal();
   };
-  const element = button({ text: strings.end, className: "button quiet end-button", onClick: ask });
+  const text = h("span", { class: "end-text" }, strings.end); // hidden where it is narrow: the label stays
+  const element = button({ text, label: strings.end, iconName: "end", className: "button quiet", onClick: ask });
   element.hidden = true;
   parent.append(element);
   document.body.append(dialog);
