@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -19,6 +19,8 @@ from django.utils import timezone
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
 from errors.taxonomy import INVALID_FORMAT, NOT_FOUND
+
+_CURSOR_TIME = "%Y%m%dT%H%M%S.%f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,21 @@ class MessagePage:
     has_more: bool
 
 
-def as_uuid(text: str) -> uuid.UUID:
-    """Return the key that `text` names; what is no key of ours names nothing."""
+def as_uuid(text: str, field: str | None = None) -> uuid.UUID:
+    """Return the key that `text` names; what is no key of ours, letter by letter, names nothing.
+
+    Groups and registrations go by the text: under another spelling a device would join a group nobody sends to.
+
+    Raises:
+        ChatError: NOT_FOUND, as for a key that does not exist; `field` is where it stood.
+    """
     try:
-        return uuid.UUID(text)
+        key = uuid.UUID(text)
     except ValueError as exc:
-        raise ChatError(NOT_FOUND) from exc
+        raise ChatError(NOT_FOUND, field=field) from exc
+    if str(key) != text:
+        raise ChatError(NOT_FOUND, field=field)
+    return key
 
 
 def user_key(user_id: str) -> Any:
@@ -72,7 +83,7 @@ def user_key(user_id: str) -> Any:
 
 
 def owned(session_id: str, user_id: str) -> ChatSession:
-    session = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id)).first()
+    session = ChatSession.objects.filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).first()
     if session is None:
         raise ChatError(NOT_FOUND, field="session_id")
     return session
@@ -80,7 +91,7 @@ def owned(session_id: str, user_id: str) -> ChatSession:
 
 def session_of_reply(reply_id: str, user_id: str) -> str:
     found = (
-        Reply.objects.filter(pk=as_uuid(reply_id), session__owner_id=user_key(user_id))
+        Reply.objects.filter(pk=as_uuid(reply_id, "reply_id"), session__owner_id=user_key(user_id))
         .values_list("session_id")
         .first()
     )
@@ -90,7 +101,9 @@ def session_of_reply(reply_id: str, user_id: str) -> str:
 
 
 def session_of_message(message_id: str, user_id: str) -> str:
-    messages = ChatMessage.objects.filter(pk=as_uuid(message_id), session__owner_id=user_key(user_id), sender="user")
+    messages = ChatMessage.objects.filter(
+        pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), sender="user"
+    )
     found = messages.values_list("session_id").first()
     if found is None:
         raise ChatError(NOT_FOUND, field="message_id")
@@ -112,13 +125,17 @@ def tops(session_ids: Iterable[str]) -> dict[str, int]:
 
 
 def select_model(session_id: str, user_id: str, model_id: str) -> None:
-    if not ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id)).update(model_id=model_id):
+    if not ChatSession.objects.filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).update(
+        model_id=model_id
+    ):
         raise ChatError(NOT_FOUND, field="session_id")
 
 
 def end(session_id: str, user_id: str) -> ChatSession:
     """End the session; ending it again changes nothing."""
-    open_ones = ChatSession.objects.filter(pk=as_uuid(session_id), owner_id=user_key(user_id), ended_at=None)
+    open_ones = ChatSession.objects.filter(
+        pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id), ended_at=None
+    )
     open_ones.update(ended_at=timezone.now())
     return owned(session_id, user_id)
 
@@ -137,14 +154,18 @@ def page(user_id: str, *, cursor: str | None, limit: int) -> SessionPage:
     has_more = len(found) > limit
     found = found[:limit]
     last = found[-1] if has_more else None
-    return SessionPage(found, has_more, f"{last.last_activity_at.timestamp():.6f}_{last.pk}" if last else None)
+    return SessionPage(found, has_more, _cursor(last) if last else None)
+
+
+def _cursor(session: ChatSession) -> str:
+    return f"{session.last_activity_at.astimezone(UTC):{_CURSOR_TIME}}_{session.pk}"
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    seconds, _, key = cursor.partition("_")
+    moment, _, key = cursor.partition("_")
     try:
-        return datetime.fromtimestamp(float(seconds), tz=timezone.get_default_timezone()), uuid.UUID(key)
-    except (ValueError, OverflowError, OSError) as exc:
+        return datetime.strptime(moment, _CURSOR_TIME).replace(tzinfo=UTC), uuid.UUID(key)
+    except ValueError as exc:
         raise ChatError(INVALID_FORMAT, field="cursor") from exc
 
 

@@ -10,6 +10,7 @@
 #                                   a frame over 128 KiB itself, in words
 #   --application-close-timeout 10  seconds for an application to finish after its client has gone
 #   -t 60                           seconds for an HTTP answer
+#   -v 0                            no access log: it is plain text between JSON lines, and a proxy keeps a better one
 set -eu
 cd "$(dirname "$0")/.."
 exec daphne \
@@ -22,6 +23,7 @@ exec daphne \
     --websocket-max-frame-size 1048576 \
     --application-close-timeout 10 \
     -t 60 \
+    -v 0 \
     --no-server-name \
     "$@" \
     config.asgi:application

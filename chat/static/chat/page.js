@@ -105,7 +105,7 @@ listen("session", (detail) => {
 });
 
 listen("message", (message) => {
-  sessions.refreshSoon();
+  sessions.touch(message.session_id, message.timestamp);
   if (!room.isHere(message.session_id)) return;
   const isOwn = conversation.isPending(message.client_ref);
   conversation.addMessage(message, { isFresh: true });
@@ -143,7 +143,6 @@ listen("resumed", ({ session_id, recovered }) => {
 listen("notification", ({ session_id, content, metadata = {} }) => {
   if (metadata.event === "session_updated") {
     sessions.setTitle(session_id, metadata.title);
-    sessions.refreshSoon();
     if (session_id === room.current.sessionId) room.showTitle(metadata.title);
   } else if (content) {
     const close = { label: strings.dismiss, iconName: "close", className: "icon-button small" };

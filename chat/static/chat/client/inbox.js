@@ -158,7 +158,8 @@ export class Inbox {
     }
     if (!track.end(frame.reply_id)) return;
     const state = frame.state ?? (frame.content_length > 0 ? "partial" : "failed");
-    const facts = { message_id: frame.in_reply_to, state, error: frame.error, text: text?.text ?? "" };
+    const kept = state === "failed" ? "" : (text?.text ?? ""); // what was not stored would be gone after a reload
+    const facts = { message_id: frame.in_reply_to, state, error: frame.error, text: kept };
     this.#client.emit("error", { ...pick(frame), ...facts });
   }
 

@@ -70,7 +70,7 @@ export class Exchange {
     const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id);
     if (delta !== undefined) reply.view.append(delta);
     else if (text !== undefined) reply.view.show(text);
-    reply.hasText = reply.hasText || Boolean(delta || text);
+    reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
     if (delta !== undefined && reply.state === state) return; // nothing else is new
     Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp, isFresh });
     this.#showReplies();

@@ -41,6 +41,18 @@ export class SessionList {
     }, REFRESH_MS);
   }
 
+  /** Something was said in a session: it is the newest now. */
+  touch(sessionId, timestamp) {
+    const session = this.#sessions.find((other) => other.session_id === sessionId);
+    if (!session) {
+      this.refreshSoon();
+      return;
+    }
+    session.last_activity_at = timestamp;
+    this.#sessions = [session, ...this.#sessions.filter((other) => other !== session)];
+    this.#render();
+  }
+
   setCurrent(sessionId) {
     this.#current = sessionId;
     this.#render();
@@ -48,7 +60,11 @@ export class SessionList {
 
   setTitle(sessionId, title) {
     const session = this.#sessions.find((other) => other.session_id === sessionId);
-    if (session) session.title = title;
+    if (!session) {
+      this.refreshSoon();
+      return;
+    }
+    session.title = title;
     this.#render();
   }
 

@@ -1,0 +1,92 @@
+"""Real servers that are killed, ended, and cut off from their database."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from tests.environment import database_kind
+from tests.services.databases import PEOPLE
+
+
+async def test_a_reply_of_a_killed_server_is_ended_by_the_next_one(start_daphne):
+    """kill -9 in mid-reply: the text up to the last checkpoint is kept and marked, and can be retried."""
+    server = start_daphne(variables={"CHAT_LEASE_S": "2", "CHAT_CHECKPOINT_S": "0.1"})
+    site = server.sign_in(PEOPLE[0])
+    socket = await site.connect()
+    await socket.send(type="user_message", content="/fault slow", ref="r1")
+    ack = await socket.expect("ack", ref="r1")
+    for _ in range(5):
+        await socket.expect("ai_response", reply_id=ack["reply_id"])
+    server.kill()
+    assert await socket.closed() == 1006
+
+    server.start()
+    async with await site.connect() as socket:
+        status = await socket.expect("connection_status")
+        assert status["session_id"] == ack["session_id"]
+        await socket.send(type="resume", session_id=ack["session_id"], last_seq=1)
+        await socket.expect("resumed")
+        frame = await socket.expect("error", reply_id=ack["reply_id"], timeout=10)
+        assert (frame["error"]["code"], frame["error"]["outcome"]) == ("REPLY_INTERRUPTED", "partial")
+        assert frame["content_length"] > 0
+        await socket.send(type="retry", message_id=ack["message_id"], ref="r2")
+        again = await socket.expect("ack", ref="r2")
+        end = await socket.expect("ai_response", reply_id=again["reply_id"], state="complete", timeout=10)
+        assert end["seq"] == 3
+        # Sent again with the same ref, by a client that never saw the ack: still one message.
+        await socket.send(type="user_message", content="/fault slow", ref="r1")
+        assert (await socket.expect("ack", ref="r1"))["duplicate"] is True
+
+
+async def test_sigterm_says_goodbye_keeps_the_text_and_exits(start_daphne):
+    server = start_daphne()
+    site = server.sign_in(PEOPLE[0])
+    socket, idle = await site.connect(), await site.connect()
+    await socket.send(type="user_message", content="/fault slow", ref="r1")
+    ack = await socket.expect("ack", ref="r1")
+    await socket.expect("ai_response", reply_id=ack["reply_id"])
+
+    assert server.terminate() == 0
+
+    for each in (socket, idle):
+        assert (await each.expect("goodbye"))["reconnect_in"] > 0
+        assert await each.closed() == 4000
+    frame = await socket.expect("error", reply_id=ack["reply_id"])
+    assert (frame["error"]["code"], frame["error"]["outcome"]) == ("REPLY_INTERRUPTED", "partial")
+
+    server.start()
+    status, body = site.get_json(f"/chat/sessions/{ack['session_id']}")
+    assert status == 200
+    assert [message["reply"]["error"]["reference"] for message in body["messages"]] == [frame["error"]["reference"]] * 2
+    staff = server.sign_in("olivia")
+    _, page = staff.get_text(f"/admin/errors/routingfailure/?q={frame['error']['reference']}")
+    assert f">{frame['error']['reference']}<" in page
+
+
+@pytest.mark.skipif(database_kind() != "sqlite", reason="holds SQLite's write lock")
+async def test_a_locked_database_is_told_and_the_socket_lives(start_daphne, migrated_databases):
+    """While another program holds the write lock a message is refused in time, pings are answered, and then it is stored."""
+    database_url = migrated_databases.create()
+    server = start_daphne(database_url)
+    async with await server.sign_in(PEOPLE[0]).connect() as socket:
+        await socket.expect("connection_status")
+        await socket.send(type="user_message", content="hello", ref="r0")
+        await socket.expect("ai_response", state="complete", timeout=10)
+
+        other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await socket.send(type="user_message", content="and now?", ref="r1")
+        frame = await socket.expect("error", ref="r1", timeout=10)
+        assert frame["error"]["code"] == "DATABASE_ERROR"
+        assert frame["error"]["retry_after"] >= 1
+        assert "locked" not in str(frame)
+        await socket.send(type="ping", ref="p")
+        await socket.expect("pong", ref="p")
+        other.execute("ROLLBACK")
+        other.close()
+
+        await socket.send(type="user_message", content="and now?", ref="r1")
+        assert (await socket.expect("ack", ref="r1", timeout=10))["seq"]
+    assert len(server.log_lines(event="chat.routing_failed", reference=frame["error"]["reference"])) == 1

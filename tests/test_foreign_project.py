@@ -1,0 +1,34 @@
+"""Both apps live in a project that is not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.environment import clean
+from tests.services.databases import ROOT
+
+
+def test_both_apps_work_in_a_project_with_a_user_model_of_its_own(tmp_path):
+    """UUID keys, another prefix, no admin: a conversation, a failure with the host's own word, and the API."""
+    environment = clean(dict(os.environ)) | {
+        "SECRET_KEY": "f0r31gn-" * 8,
+        "FOREIGN_DATABASE": str(tmp_path / "foreign.sqlite3"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.foreign.walk"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["text"] == "HELLO"
+    assert (seen["error"]["code"], seen["error"]["message"]) == ("OUT_OF_PAPER", "The printer is out of paper.")
+    assert seen["contents"] == ["hello", "HELLO", "print"]
+    assert seen["recorded"] == ["OUT_OF_PAPER", seen["error"]["reference"], True]
