@@ -26,11 +26,14 @@ async def talk(cookie: str) -> list[dict]:
     headers = [(b"origin", b"http://testserver"), (b"cookie", f"sessionid={cookie}".encode())]
     socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/talk/here/ws", headers=headers)
     await socket.connect()
-    frames = []
+    frames: list[dict] = []
+    session_id = None
     for text in ("hello", "print"):
-        await socket.send_json_to({"type": "user_message", "content": text, "ref": text})
+        same = {"session_id": session_id} if session_id else {}
+        await socket.send_json_to({"type": "user_message", "content": text, "ref": text, **same})
         while not frames or not _ends(frames[-1]):
             frames.append(await socket.receive_json_from(5))
+            session_id = frames[-1].get("session_id") or session_id
         frames.append({"type": "separator"})
     await socket.disconnect()
     await runtime.current().aclose(grace_s=2)
