@@ -38,5 +38,5 @@ class Faults:
         """`sessions.owned`, which fails once for a user whose registration is armed. Runs on a database thread."""
         if user_id in self._registration:
             self._registration.discard(user_id)
-            raise OperationalError("server closed the connection unexpectedly (/fault registration)")
+            raise OperationalError("server closed the connection unexpectedly (asked for by the person)")
         return sessions.owned(session_id, user_id)

@@ -11,12 +11,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from errors import conf, detail, filters, summary
+from errors import detail, filters, summary
 from errors.changelist import CappedPaginator, FailureList
 from errors.models import RoutingFailure
 from errors.search import condition
@@ -30,7 +31,7 @@ _COLOURS = {
     Category.VALIDATION: "info",
 }
 
-_HAPPENED = ("reference_shown", "time_shown", "code_shown", "category_shown", "stage", "field", "outcome_shown")
+_HAPPENED = ("reference_shown", "time_shown", "code_shown", "category_shown", "stage", "field_shown", "outcome_shown")
 _FATE = ("recoverable_shown", "retry_after_shown", "attempt")
 _PERSON = (
     "user_shown",
@@ -39,25 +40,25 @@ _PERSON = (
     "message_type_link",
     "ref_link",
     "reply_link",
-    "in_reply_to",
+    "in_reply_to_shown",
 )
 
 _OPTIONAL = {
-    "field": "field",
+    "field_shown": "field",
     "retry_after_shown": "retry_after_ms",
     "attempt": "attempt",
     "session_link": "session_id",
     "connection_link": "connection_id",
     "ref_link": "ref",
     "reply_link": "reply_id",
-    "in_reply_to": "in_reply_to",
+    "in_reply_to_shown": "in_reply_to",
 }
 
 
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(ModelAdmin):
     list_display = (
-        "time_in_list", "code_label", "category_label", "stage", "message_type",
+        "time_in_list", "code_label", "category_label", "stage", "message_type_in_list",
         "user_link", "session_link", "reference",
     )  # fmt: skip
     list_display_links = ("time_in_list", "reference")
@@ -112,24 +113,24 @@ class RoutingFailureAdmin(ModelAdmin):
         return queryset.filter(condition(search_term)) if search_term.strip() else queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        facts = {
-            "title": "Failures",
-            "summary": summary.read(timezone.now()),
-            "retention_days": conf.errors().retention_days,
-        }
+        facts = {"summary": summary.read(timezone.now())}
         return super().changelist_view(request, facts | (extra_context or {}))
 
-    @display(description="time")
+    @display(description=lazy(lambda: f"time ({timezone.get_current_timezone_name()})", str)())
     def time_in_list(self, failure: RoutingFailure) -> str:
         return f"{timezone.localtime(failure.occurred_at):%Y-%m-%d %H:%M:%S}"
 
     @display(description="code", label=_COLOURS)
-    def code_label(self, failure: RoutingFailure) -> tuple[str, str]:
-        return failure.category, failure.code
+    def code_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
+        return _labelled(failure.category, failure.code)
 
     @display(description="category", label=_COLOURS)
-    def category_label(self, failure: RoutingFailure) -> tuple[str, str]:
-        return failure.category, failure.category.replace("_", " ")
+    def category_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
+        return _labelled(failure.category, failure.category.replace("_", " "))
+
+    @display(description="message type")
+    def message_type_in_list(self, failure: RoutingFailure) -> str:
+        return detail.visible(failure.message_type)
 
     @display(description="user")
     def user_link(self, failure: RoutingFailure) -> str:
@@ -166,6 +167,10 @@ class RoutingFailureAdmin(ModelAdmin):
     def category_shown(self, failure: RoutingFailure) -> str:
         return failure.category.replace("_", " ")
 
+    @display(description="field at fault")
+    def field_shown(self, failure: RoutingFailure) -> str:
+        return detail.visible(failure.field)
+
     @display(description="outcome")
     def outcome_shown(self, failure: RoutingFailure) -> SafeString:
         return detail.outcome(failure)
@@ -198,6 +203,10 @@ class RoutingFailureAdmin(ModelAdmin):
     def reply_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "reply_id", "session_id")
 
+    @display(description="in reply to")
+    def in_reply_to_shown(self, failure: RoutingFailure) -> str:
+        return detail.visible(failure.in_reply_to)
+
     @display(description="cause chain")
     def causes_shown(self, failure: RoutingFailure) -> str:
         return detail.causes(failure)
@@ -209,3 +218,8 @@ class RoutingFailureAdmin(ModelAdmin):
     @display(description="frame")
     def told_shown(self, failure: RoutingFailure) -> str:
         return detail.told(failure)
+
+
+def _labelled(category: str, text: str) -> tuple[str, str] | str:
+    """Return what the theme's label takes: where it knows no colour for the first of a pair, it would show that one."""
+    return (category, text) if category in _COLOURS else text

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -147,6 +148,7 @@ class TestSearch:
 
 class TestCost:
     def queries(self, client: Client, **query: Any) -> list[str]:
+        cache.clear()
         with CaptureQueriesContext(
             connection,
         ) as captured:
