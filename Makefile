@@ -33,11 +33,11 @@ run: install ## serve the chat on 127.0.0.1:8000 with demo accounts (PORT=8001 f
 test: install-dev ## run every test (ARGS="-k name" chooses; TIERS="sqlite" too)
 	@$(BIN)/python -m tests.run $(ARGS)
 
-check: install-dev ## lint, format, types, floors
+check: install-dev ## lint, format, types, floors, locks
 	@echo "==> ruff check" && $(BIN)/ruff check .
 	@echo "==> ruff format" && $(BIN)/ruff format --check .
 	@echo "==> mypy" && DEBUG=1 SECRET_KEY=only-for-the-type-checker $(BIN)/mypy
-	@echo "==> floors" && $(BIN)/python -m pytest -q tests/test_architecture.py
+	@echo "==> floors, locks" && $(BIN)/python -m pytest -q tests/test_architecture.py tests/test_requirements.py
 
 smoke: install-dev ## hold a conversation with a real server, meet every fault, find each record
 	@$(BIN)/python -m tests.smoke

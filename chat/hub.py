@@ -162,7 +162,7 @@ class Hub:
 
     async def aclose(self) -> None:
         if self._channel is not None:
-            for group in self._joined:
+            for group in tuple(self._joined):
                 await self._try("group_discard", self._layer.group_discard(group, self._channel))
 
     async def _try(self, call: str, awaitable: Awaitable[Any]) -> bool:

@@ -11,6 +11,7 @@ import urllib.request
 from typing import Any
 
 import websockets
+from websockets.typing import Origin, Subprotocol
 
 from tests.services.websocket import SocketClient
 
@@ -88,9 +89,9 @@ class SiteClient:
         sent = {"Cookie": self.cookies} if self.cookies else {}
         connection = await websockets.connect(
             ws_url or self.ws_url,
-            origin=self.url if origin == "" else origin,  # type: ignore[arg-type]
+            origin=None if origin is None else Origin(origin or self.url),
             additional_headers=sent | (headers or {}),
-            subprotocols=list(subprotocols) or None,  # type: ignore[arg-type]
+            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             open_timeout=TIMEOUT_S,
             ping_interval=None,
             max_size=None,

@@ -7,6 +7,7 @@ use: `redis`, `postgres`, `server`. On PostgreSQL, tests that use no database ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def start_daphne(migrated_databases: MigratedDatabases) -> Iterator[Callable[...
     `database_url`."""
     servers: list[DaphneServer] = []
 
-    def start(database_url: str | None = None, **options: object) -> DaphneServer:
+    def start(database_url: str | None = None, **options: Any) -> DaphneServer:
         server = DaphneServer(database_url or migrated_databases.create(), **options)
         servers.append(server)
         server.start()

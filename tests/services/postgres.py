@@ -78,15 +78,15 @@ class PostgresServer:
             self._lay_out()
         options = SETTINGS | {"unix_socket_directories": str(self._folder)}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        self._process = OwnedProcess(
+        process = self._process = OwnedProcess(
             [str(_binaries() / "postgres"), "-D", str(self._data), *arguments],
             self._folder / "postgres.log",
             folder=self._folder,
             user=_unprivileged_user(),
         )
-        wait_until(lambda: self._answers() or not self._process.is_running, "PostgreSQL answers", START_TIMEOUT_S)
-        if not self._process.is_running:
-            raise ServerFailed(f"PostgreSQL does not start\n{self._process.last_words()}")
+        wait_until(lambda: self._answers() or not process.is_running, "PostgreSQL answers", START_TIMEOUT_S)
+        if not process.is_running:
+            raise ServerFailed(f"PostgreSQL does not start\n{process.last_words()}")
         if is_new:
             create_database(self.url, OWNER)
 

@@ -1,0 +1,44 @@
+"""The locks say what requirements*.in ask for, without asking the network: `make lock` was not forgotten."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = {"requirements.in": "requirements.txt", "requirements-dev.in": "requirements-dev.txt"}
+
+
+def read_wanted(name: str) -> list[Requirement]:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+def read_pins(name: str) -> dict[str, Requirement]:
+    lines = (ROOT / name).read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+@pytest.mark.parametrize(("wanted", "lock"), LOCKS.items())
+def test_every_requirement_is_pinned_to_a_version_that_fits(wanted, lock):
+    pins = read_pins(lock)
+    for requirement in read_wanted(wanted):
+        version = str(pins[canonicalize_name(requirement.name)].specifier).removeprefix("==")
+        assert requirement.specifier.contains(version), f"{lock}: {requirement} is pinned to {version}"
+
+
+def test_the_development_lock_has_the_same_versions():
+    development = read_pins("requirements-dev.txt")
+    for name, pin in read_pins("requirements.txt").items():
+        assert development[name].specifier == pin.specifier
+
+
+@pytest.mark.parametrize("lock", LOCKS.values())
+def test_a_lock_names_versions_and_no_place(lock):
+    text = (ROOT / lock).read_text()
+    assert not re.search(r"://|--index|--find-links|@ file|^\s*-e ", text, re.MULTILINE)
