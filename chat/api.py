@@ -5,10 +5,12 @@ Views are synchronous; Django runs each request on a thread of its own.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
@@ -20,7 +22,6 @@ from errors.exceptions import ChatError
 from errors.taxonomy import METHOD_NOT_ALLOWED, NOT_FOUND
 
 READ = ["GET", "HEAD"]
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 
@@ -92,24 +93,21 @@ def _user_id(request: HttpRequest) -> str:
     return str(request.user.pk)
 
 
-def _refuse_other_methods() -> None:
-    """Answer a wrong method with the one error shape; the framework alone would answer in plain text."""
-    for path, view in dict(api.default_router.path_operations).items():
-        allowed = {method for operation in view.operations for method in operation.methods}
-        others = [method for method in METHODS if method not in allowed]
-        api.api_operation(others, path, include_in_schema=False)(_method_refusal(path, ", ".join(sorted(allowed))))
+def _in_our_shape(view: Any) -> Callable[..., HttpResponseBase]:
+    """Answer a wrong method with the one error shape; the framework alone answers in plain text."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        if not isinstance(response, HttpResponseNotAllowed):
+            return response
+        refusal = api_errors.respond(request, ChatError(METHOD_NOT_ALLOWED))
+        refusal["Allow"] = ", ".join(sorted(response["Allow"].split(", ")))
+        return refusal
+
+    return answer
 
 
-def _method_refusal(path: str, allow: str) -> Callable[..., HttpResponse]:
-    def refuse_method(request: HttpRequest) -> HttpResponse:
-        response = api_errors.respond(request, ChatError(METHOD_NOT_ALLOWED))
-        response["Allow"] = allow
-        return response
-
-    def refuse_method_of_session(request: HttpRequest, session_id: str) -> HttpResponse:
-        return refuse_method(request)
-
-    return refuse_method_of_session if "{session_id}" in path else refuse_method
-
-
-_refuse_other_methods()
+urls = api.urls
+for pattern in urls[0]:
+    pattern.callback = _in_our_shape(pattern.callback)

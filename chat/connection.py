@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chat import conf, groups, protocol
 from chat.outbox import Outbox
 from errors.context import RouteContext
-from errors.taxonomy import Stage
+from errors.taxonomy import CLOSE_TOKEN_EXPIRED, Stage
 
 if TYPE_CHECKING:
     from chat.runtime import Runtime
@@ -22,11 +22,12 @@ class Connection:
         route: The facts of the request that is being handled; requests of one connection come one after another.
     """
 
-    def __init__(self, runtime: Runtime, *, user_id: str, outbox: Outbox) -> None:
+    def __init__(self, runtime: Runtime, *, user_id: str, login_key: str, outbox: Outbox) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
         self.runtime = runtime
         self.route = RouteContext(Stage.CONNECT)
+        self._login_key = login_key
         self._outbox = outbox
         self._sessions: OrderedDict[str, None] = OrderedDict()  # least recently used first
         runtime.hub.join(self, groups.of_user(user_id))
@@ -70,6 +71,11 @@ class Connection:
         if session_id in self._sessions:
             del self._sessions[session_id]
             self.runtime.hub.leave(self, groups.of_session(session_id))
+
+    def end_login(self, login_key: str) -> None:
+        """Close if this is the login session that the socket was opened with."""
+        if login_key == self._login_key:
+            self.close(CLOSE_TOKEN_EXPIRED)
 
     def close(self, code: int) -> None:
         """Close the socket after what is queued."""

@@ -38,6 +38,8 @@ class Member(Protocol):
 
     def push_text(self, text: str) -> bool: ...
 
+    def end_login(self, login_key: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -180,6 +182,10 @@ class Hub:
         if "encoded" in event:
             for text, except_id in event["encoded"]:
                 self._deliver(event["group"], text, except_id)
+            return
+        if "signed_out" in event:
+            for member in tuple(self._members.get(event["group"], ())):
+                member.end_login(event["signed_out"])
             return
         try:
             session_id, frames = groups.read_event(event)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from chat import conf, groups, leases, protocol
+from chat import conf, groups, leases, protocol, telemetry
 from chat.database import DatabaseThreads
 from chat.hub import Hub
 from chat.journal import Ended, Journal
@@ -64,6 +64,7 @@ class Replies:
             reply_id, session_id, in_reply_to, hub=self._hub, threads=self._threads, is_continued=is_continued
         )
         self._running[reply_id] = stream
+        telemetry.REPLIES_RUNNING.inc()
         self._spawn(self._run(stream, context))
 
     async def stop(self, reply_id: str) -> None:
@@ -98,6 +99,7 @@ class Replies:
         finally:
             keeper.cancel()
             self._running.pop(stream.reply_id, None)
+            telemetry.REPLIES_RUNNING.dec()
         if failure is not None:
             try:
                 await self._end_failed(stream, failure)

@@ -15,7 +15,7 @@ urlpatterns = [
     path("s/<uuid:session_id>/", views.chat_page, name="session"),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
-    path("", api.api.urls),
+    path("", api.urls),
     re_path(r"^(?!(?:login|logout)$).*$", api.not_found),  # those two get their slash from Django
 ]
 

@@ -9,6 +9,7 @@ import atexit
 import logging
 import queue
 import sys
+import textwrap
 from collections.abc import Mapping, MutableMapping
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
@@ -16,8 +17,12 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
+from errors.redaction import redact, redact_end
+
+RECORDED = "chat.routing_failed"  # the line of a recorded failure; its texts were redacted with the message at hand
 LINES_DROPPED = Counter("chat_log_lines_dropped", "Log lines that the log's queue had no room for.")
 
+_MAX_TRACEBACK_CHARS = 20_000  # characters of a traceback that is no recorded failure's, its end
 _QUEUE_SIZE = 10_000  # lines; a reader of our stderr that stalls must not stall the event loop
 
 # Applied to structlog's events and to the standard library's records alike.
@@ -42,18 +47,28 @@ class BackgroundHandler(QueueHandler):
             LINES_DROPPED.inc()
 
 
-def configure(*, as_json: bool, level: str) -> None:
-    """Set up structlog and the standard library's root logger. Called once, by the project's settings."""
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=_is_tty())
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
+    """How a record is written: one line of JSON; or readable lines, of which only the first begins at the margin."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=_is_tty(), exception_formatter=structlog.dev.plain_traceback)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(), _redacted],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _without_empty,
-            *([structlog.processors.format_exc_info] if as_json else [_escaped]),
+            structlog.processors.format_exc_info,
+            _redacted_exception,
+            *([] if as_json else [_escaped]),
             renderer,
         ],
     )
+
+
+def configure(*, as_json: bool, level: str) -> None:
+    """Set up structlog and the standard library's root logger. Called once, by the project's settings."""
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -61,7 +76,7 @@ def configure(*, as_json: bool, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(formatter)
+    output.setFormatter(formatter(as_json=as_json))
     background = BackgroundHandler(queue.Queue(_QUEUE_SIZE))
     listener = QueueListener(background.queue, output)
     listener.start()
@@ -89,11 +104,26 @@ def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[
 _ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "ref"})
 
 
-def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """For the readable log: control characters of a value cannot begin a line of their own."""
-    return {
-        key: "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)
-        if isinstance(value, str) and key not in {"exception", "timestamp", "event"}
-        else value
-        for key, value in event.items()
-    }
+def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Other libraries' lines name what they connect to."""
+    event["event"] = redact(str(event["event"]))
+    return event
+
+
+def _redacted_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Exceptions that nobody recorded as a failure (a task that died, a framework's own) quote secrets too."""
+    if event.get("exception") and event["event"] != RECORDED:
+        event["exception"] = redact_end(event["exception"], _MAX_TRACEBACK_CHARS)
+    return event
+
+
+def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """For the readable log: no value can begin a line or steer a terminal, and a traceback's lines are indented."""
+    shown = {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
+    if event.get("exception"):
+        shown["exception"] = textwrap.indent(_visible(event["exception"], but="\n"), "    ", lambda line: True)
+    return shown
+
+
+def _visible(text: str, *, but: str = "") -> str:
+    return "".join(char if char.isprintable() or char in but else repr(char)[1:-1] for char in text)

@@ -21,23 +21,32 @@ SECRET_MARK = "[secret]"  # noqa: S105 -- what stands in a secret's place
 TEXT_MARK = "[message text]"
 
 _MIN_SECRET_CHARS = 4  # shorter values would blot out ordinary words
-_GRAM = 12  # characters; quotes of a message of at least twice this length are found wherever they begin
+_GRAM = 12  # characters; every quote of a message that is at least this long is found
+_FEW = 500  # characters; looked up in a message one by one, more of them in a set of its grams
+_MARGIN = 512  # characters read beyond what is kept, and dropped: a secret cut in half could not be recognised
 _MAX_PRIVATE_CHARS = 100_000  # characters looked for in one exception; a bound on the time this takes
+
+_QUOTED = r"b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'"
+_HEADERS = r"set-cookie|cookie|(?:proxy-)?authorization"
+# What repeats is bounded, or ends the match: text that a client chose must not cost more than its length.
 _PATTERNS = (
     # scheme://user:password@host -- what it connects to stays readable
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@"), r"\1:" + SECRET_MARK + "@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s:/@]{0,200}):[^\s/@]{1,500}@"), r"\1:" + SECRET_MARK + "@"),
+    # a header's whole value: a cookie is several values, an authorization several words
+    (re.compile(rf"(?i)\b((?:{_HEADERS})[\"']?\s{{0,9}}[:=]\s{{0,9}})({_QUOTED}|[^\r\n'}}\]]+)"), r"\1" + SECRET_MARK),
+    (re.compile(rf"(?i)([\"'](?:{_HEADERS}|x-api-key|x-csrftoken)[\"']\s?,\s?)({_QUOTED})"), r"\1" + SECRET_MARK),
     (re.compile(r"(?i)\b(bearer|basic|token)\s+[a-z0-9._~+/=-]{8,}"), r"\1 " + SECRET_MARK),
     (
         re.compile(
-            r"(?i)([\"']?(?:set-cookie|cookie|(?:proxy-)?authorization|x-api-key|api[-_]?key|password|passwd|secret|"
-            r"csrftoken|sessionid|access[-_]?token|ticket|token)[\"']?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&)}\]]+)"
+            r"(?i)((?:(?:api|secret|access|private)[-_]?key|password|passwd|pwd|secret|csrftoken|sessionid|ticket|token)"
+            rf"[\"']?\s{{0,9}}[:=]\s{{0,9}})({_QUOTED}|[^\s,;&)}}\]]+)"
         ),
         r"\1" + SECRET_MARK,
     ),
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), SECRET_MARK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), SECRET_MARK),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,1000}\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]*"), SECRET_MARK),
     # PostgreSQL's DETAIL and CONTEXT lines quote whole rows, cut at lengths of their own
-    (re.compile(r"(?m)^(DETAIL|CONTEXT|HINT):.*$"), r"\1: " + SECRET_MARK),
+    (re.compile(r"(?m)(^[ \t|]*|\\n)(DETAIL|CONTEXT|HINT):(?:(?!\\n).)*"), r"\1\2: " + SECRET_MARK),
 )
 
 
@@ -45,7 +54,7 @@ def redact(text: str, private_texts: Iterable[str] = ()) -> str:
     """Return `text` without known secrets and without `private_texts`, in whatever form they are quoted."""
     budget = _MAX_PRIVATE_CHARS
     for private in private_texts:
-        if private and budget > 0:
+        if private.strip() and budget > 0:
             text = _without_private(text, private[:budget])
             budget -= len(private)
     for secret in _known_secrets():
@@ -56,8 +65,23 @@ def redact(text: str, private_texts: Iterable[str] = ()) -> str:
     return text
 
 
+def redact_start(text: str, limit: int, private_texts: Iterable[str] = ()) -> str:
+    """Return at most `limit` characters of the beginning of `text`, redacted."""
+    if len(text) <= limit:
+        return redact(text, private_texts)
+    return redact(text[: limit + _MARGIN], private_texts)[:-_MARGIN][:limit]
+
+
+def redact_end(text: str, limit: int, private_texts: Iterable[str] = ()) -> str:
+    """Return at most `limit` characters of the end of `text`, redacted."""
+    if len(text) <= limit:
+        return redact(text, private_texts)
+    return redact(text[-limit - _MARGIN :], private_texts)[_MARGIN:][-limit:]
+
+
 def _without_private(text: str, private: str) -> str:
-    forms = {private, repr(private)[1:-1], json.dumps(private)[1:-1], json.dumps(private, ensure_ascii=False)[1:-1]}
+    private = private.strip()
+    forms = _escaped(private)
     if len(private) < _MIN_SECRET_CHARS:
         # Too short to replace everywhere: only where it is quoted.
         for form in forms:
@@ -70,24 +94,28 @@ def _without_private(text: str, private: str) -> str:
     return text
 
 
+def _escaped(value: str) -> set[str]:
+    """The value as it is, and as Python and JSON write it."""
+    as_bytes = value.encode("utf-8", "surrogatepass")
+    plain = {value, repr(value)[1:-1], repr(as_bytes)[2:-1]}
+    return plain | {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+
+
 def _without_quotes_of(text: str, private: str) -> str:
-    """Replace every stretch of at least 2 * _GRAM - 1 characters that also stands in `private`."""
+    """Replace every stretch of at least _GRAM characters that also stands in `private`."""
     if len(private) < _GRAM:
         return text
-    grams = {private[i : i + _GRAM] for i in range(len(private) - _GRAM + 1)}
+    grams = private if len(text) < _FEW else {private[i : i + _GRAM] for i in range(len(private) - _GRAM + 1)}
     kept: list[str] = []
-    done = 0
-    at = 0
+    done = at = 0
     while at + _GRAM <= len(text):
         if text[at : at + _GRAM] not in grams:
-            at += _GRAM
+            at += 1
             continue
-        begin, end = at, at + _GRAM
-        while begin > done and text[begin - 1 : begin - 1 + _GRAM] in grams:
-            begin -= 1
+        end = at + _GRAM
         while end < len(text) and text[end + 1 - _GRAM : end + 1] in grams:
             end += 1
-        kept += (text[done:begin], TEXT_MARK)
+        kept += (text[done:at], TEXT_MARK)
         done = at = end
     kept.append(text[done:])
     return "".join(kept)
@@ -101,9 +129,11 @@ def _known_secrets() -> tuple[str, ...]:
         values.add(str(database.get("PASSWORD") or ""))
     for layer in getattr(settings, "CHANNEL_LAYERS", {}).values():
         for host in layer.get("CONFIG", {}).get("hosts", ()):
-            values.add(_password_of(host if isinstance(host, str) else str(host.get("address", ""))))
+            address = {"address": host} if isinstance(host, str) else host
+            values |= {_password_of(str(address.get("address", ""))), str(address.get("password") or "")}
     values.add(_password_of(getattr(settings, "REDIS_URL", "") or ""))
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
+    values |= {form for value in values for form in _escaped(value)}
     return tuple(sorted((value for value in values if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True))
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from errors import conf
 from errors.exceptions import ChatError
-from errors.redaction import redact
+from errors.redaction import redact_end, redact_start
 
 _MAX_CAUSES = 20  # exceptions of one chain; a longer one is a loop or a retry storm
 _MAX_MESSAGE_CHARS = 2_000  # characters of one exception's words
@@ -75,12 +75,12 @@ def _dotted(exc: BaseException) -> str:
 def _words(exc: BaseException, private_texts: tuple[str, ...]) -> str:
     try:
         words = str(exc)
+        if isinstance(exc, ChatError) and exc.metadata:
+            words = f"{words} {exc.metadata!r}"
     except Exception as broken:
         # An exception whose __str__ raises must not hide itself or the failure.
         words = f"<{type(broken).__name__} while reading the message>"
-    if isinstance(exc, ChatError) and exc.metadata:
-        words = f"{words} {exc.metadata!r}"
-    return redact(words[:_MAX_MESSAGE_CHARS], private_texts)
+    return redact_start(words, _MAX_MESSAGE_CHARS, private_texts)
 
 
 def _where(tb: TracebackType | None) -> str:
@@ -102,7 +102,7 @@ def _traceback(exc: BaseException, private_texts: tuple[str, ...]) -> str:
         text = "".join(traceback.format_exception(exc))
     except Exception as broken:
         text = f"<{type(broken).__name__} while formatting the traceback>"
-    return redact(text[-conf.errors().max_traceback_chars :], private_texts)
+    return redact_end(text, conf.errors().max_traceback_chars, private_texts)
 
 
 def _is_due(fingerprint: str) -> bool:

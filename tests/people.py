@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 from channels.testing import WebsocketCommunicator
+from django.contrib.auth import get_user_model
 from django.test import Client
 
 from chat import protocol
@@ -22,6 +23,12 @@ class Person:
     user_id: str
     cookie: str
     client: Client
+
+    def elsewhere(self) -> Person:
+        """The same person, signed in on another browser."""
+        client = Client()
+        client.force_login(get_user_model().objects.get(pk=self.user_id))
+        return replace(self, cookie=client.cookies["sessionid"].value, client=client)
 
     async def connect(self, **headers: str) -> Device:
         """Open a socket as the person's browser would and return it once it has its `connection_status`."""

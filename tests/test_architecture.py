@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A module may import modules of the floors above its own line, and none beside it.
 FLOORS = [
     {"errors.taxonomy", "errors.conf", "errors.migrations"},
-    {"errors.exceptions", "errors.context", "errors.catalogue", "errors.redaction", "errors.metrics", "errors.logs"},
-    {"errors.translator", "errors.report", "errors.checks"},
+    {"errors.exceptions", "errors.context", "errors.catalogue", "errors.redaction", "errors.metrics"},
+    {"errors.translator", "errors.report", "errors.checks", "errors.logs"},
     {"errors.failure", "errors.apps"},
     {"errors.models"},
     {"errors.rows", "errors.periods", "errors.detail", "errors.search"},

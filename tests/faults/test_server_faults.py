@@ -67,7 +67,7 @@ async def test_sigterm_says_goodbye_keeps_the_text_and_exits(start_daphne):
 
 @pytest.mark.skipif(database_kind() != "sqlite", reason="holds SQLite's write lock")
 async def test_a_locked_database_is_told_and_the_socket_lives(start_daphne, migrated_databases):
-    """While another program holds the write lock a message is refused in time and pings are answered; then it is stored."""
+    """While another program holds the write lock a message is refused in time; then it is stored."""
     database_url = migrated_databases.create()
     server = start_daphne(database_url)
     async with await server.sign_in(PEOPLE[0]).connect() as socket:

@@ -1,4 +1,4 @@
-"""A host project that is not ours: its own user model with UUID keys, its own prefix, no admin theme, both apps installed."""
+"""A host project that is not ours: its own user model with UUID keys, its own prefix, no admin."""
 
 from __future__ import annotations
 

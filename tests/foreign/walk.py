@@ -1,4 +1,4 @@
-"""Run in a process of its own (`python -m tests.foreign.walk`): migrate, sign in, talk, fail, read it back over HTTP."""
+"""Run in a process of its own (`python -m tests.foreign.walk`): migrate, sign in, talk, fail, read it over HTTP."""
 
 from __future__ import annotations
 

@@ -105,6 +105,21 @@ describe("exactly once", () => {
     assert.equal(storage.getItem("switchboard.outbox"), null);
   });
 
+  it("finds a conversation again that the server does not know yet", () => {
+    const storage = new MemoryStorage();
+    const before = startClient({ storage });
+    const first = before.client.say({ content: "one" });
+    before.client.say({ content: "two", opener: first.ref });
+    const { client, server } = startClient({ storage });
+    assert.equal(client.unopened, first.ref);
+    assert.deepEqual(contents(client.pending(client.unopened)), ["one", "two"]);
+    client.connect();
+    server.accept();
+    server.ack(server.received("user_message")[0], 1);
+    assert.equal(client.unopened, null);
+    assert.deepEqual(contents(client.pending(SESSION)), ["two"]);
+  });
+
   it("asks again after 20 s without an answer", () => {
     const { client, server } = startInSession(3);
     const item = client.say({ content: "Hello", sessionId: SESSION });
@@ -214,7 +229,8 @@ describe("stop, retry, model", () => {
   it("announces the reply that a retry will bring", () => {
     const { client, server, of } = startInSession(3);
     const ref = client.retry("m3", { mode: "continue" });
-    assert.deepEqual(server.received("retry")[0], { type: "retry", ref, message_id: "m3", metadata: { mode: "continue" } });
+    const metadata = { mode: "continue" };
+    assert.deepEqual(server.received("retry")[0], { type: "retry", ref, message_id: "m3", metadata });
     server.push({ type: "ack", ref, session_id: SESSION, reply_id: "r9" });
     assert.deepEqual(of("reply").map(({ reply_id, state }) => [reply_id, state]), [["r9", "pending"]]);
     assert.equal(of("ack")[0].request, "retry");

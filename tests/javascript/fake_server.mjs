@@ -43,7 +43,8 @@ export class FakeServer {
   /** Accept the newest socket, as the server does. */
   accept(status = {}) {
     this.socket.readyState = 1;
-    this.push({ type: "connection_status", connection_id: "c1", user_id: "1", session_id: null, models: [], ...status });
+    const whoever = { connection_id: "c1", user_id: "1", session_id: null, models: [] };
+    this.push({ type: "connection_status", ...whoever, ...status });
   }
 
   push(...frames) {
@@ -63,7 +64,8 @@ export class FakeServer {
 
   /** Acknowledge a received message. */
   ack({ ref, session_id = SESSION }, seq, more = {}) {
-    this.push({ type: "ack", ref, session_id, message_id: `m${seq}`, seq, reply_id: `r${seq}`, duplicate: false, ...more });
+    const stored = { session_id, message_id: `m${seq}`, seq, reply_id: `r${seq}`, duplicate: false };
+    this.push({ type: "ack", ref, ...stored, ...more });
   }
 
   /** Answer the newest `resume`: the missed frames, then `resumed`. */
@@ -114,7 +116,8 @@ export function startInSession(lastSeq = 0, options = {}) {
 }
 
 export function userMessage(seq, more = {}) {
-  return { type: "user_message", session_id: SESSION, message_id: `m${seq}`, seq, sender: "user", content: `q${seq}`, ...more };
+  const ids = { session_id: SESSION, message_id: `m${seq}`, seq };
+  return { type: "user_message", ...ids, sender: "user", content: `q${seq}`, ...more };
 }
 
 /** A finished reply as `resume` replays it. */
@@ -131,5 +134,6 @@ export function chunk(content, offset, more = {}) {
 }
 
 export function refusal(ref, error) {
-  return { type: "error", ref, error: { recoverable: true, actions: [], outcome: "rejected", message: "No.", ...error } };
+  const usual = { recoverable: true, actions: [], outcome: "rejected", message: "No." };
+  return { type: "error", ref, error: { ...usual, ...error } };
 }

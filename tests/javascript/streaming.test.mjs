@@ -13,7 +13,8 @@ const done = { metadata: { streaming: "false", done: "true" } };
 
 /** The frame that ends reply r1 with its last delta. */
 function terminal(content, offset, length, more = {}) {
-  return chunk(content, offset, { ...done, seq: 2, message_id: "m2", content_length: length, state: "complete", ...more });
+  const facts = { seq: 2, message_id: "m2", content_length: length, state: "complete" };
+  return chunk(content, offset, { ...done, ...facts, ...more });
 }
 
 function startReply() {
@@ -122,10 +123,11 @@ describe("endings", () => {
     assert.equal(of("error").length, 0);
   });
 
-  it("tells a failure without text at the message it answers", () => {
+  it("tells a failure at the message it answers, without text that was not kept", () => {
     const { server, of } = startReply();
-    server.push(failed(), failed());
-    assert.deepEqual(of("error").map(({ message_id, state, text }) => [message_id, state, text]), [["m1", "failed", ""]]);
+    server.push(chunk("H", 0), failed(), failed());
+    const told = of("error").map(({ message_id, state, text }) => [message_id, state, text]);
+    assert.deepEqual(told, [["m1", "failed", ""]]);
   });
 
   it("keeps the partial text of a reply that broke off, and takes its number as seen", () => {

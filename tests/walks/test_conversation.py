@@ -10,6 +10,7 @@ import pytest
 from chat import push
 from chat.groups import EVENT, of_session
 from chat.models import ChatMessage, ChatSession, Reply
+from tests.people import Device
 
 EVERY_DELIVERY = pytest.mark.parametrize("local_delivery", [True, False], ids=["local delivery", "through the layer"])
 
@@ -196,6 +197,19 @@ class TestModels:
         await device.send("user_message", content="hello", model_id="gpt-none", ref="r1")
         assert (await device.expect("error", ref="r1"))["error"]["code"] == "MODEL_UNKNOWN"
         assert await ChatSession.objects.acount() == 0
+
+
+async def test_signing_out_ends_the_sockets_of_that_login_only(alice):
+    """The tabs of the browser that signed out close with 4502; the phone, signed in by itself, goes on."""
+    tab, other_tab = await alice.connect(), await alice.connect()
+    phone = await (await asyncio.to_thread(alice.elsewhere)).connect()
+    await asyncio.to_thread(alice.client.post, "/chat/logout/")
+    for device in (tab, other_tab):
+        assert await device.expect_close() == 4502
+    await phone.say("still here", ref="r1")
+    late = Device(alice.cookie)
+    await late.open()
+    assert await late.expect_close() == 4501
 
 
 async def test_an_unknown_session_is_not_found_and_not_reserved(alice):

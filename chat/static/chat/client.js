@@ -23,7 +23,7 @@
  *              ("streaming"; with `delta` the text was only appended to), or ended without a message.
  * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, state, text}; a request
  *              was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
- *              (epoch ms) if that is there; or nothing more: it is about the connection.
+ *              (epoch ms) if that is there; or neither, and without a `ref`: it is about the connection.
  * - `resumed`  {session_id, from, to, top, recovered}; `recovered: false`: too much was missed, load the history again.
  * - `ack`      {request, ...}: a `stop`, `retry` or `model_select` was accepted
  * - `typing`, `notification`, `goodbye`: the frames
@@ -235,7 +235,7 @@ export class ChatClient extends EventTarget {
   #onRefusal({ error, ref, session_id }) {
     const about = this.#sender.refuse(ref, error);
     if (about.request === "resume" && !about.retryAt) this.#inbox.giveUpResume(ref);
-    this.#emit("error", { error, ...(session_id && { session_id }), ...about });
+    this.#emit("error", { error, ...(ref && { ref }), ...(session_id && { session_id }), ...about });
     this.#sender.flush(); // the conversation's next message may go
   }
 

@@ -92,6 +92,7 @@ function listen(type, listener) {
 listen("state", (detail) => {
   line.show(detail);
   conversation.refresh();
+  if (detail.state === "open") room.openAgainIfFailed();
 });
 
 listen("status", (detail) => {
@@ -127,7 +128,7 @@ listen("error", (detail) => {
   if (reply_id) {
     if (isHere) conversation.failReply(detail);
   } else if (!request) {
-    line.noteError(error);
+    if (!detail.ref) line.noteError(error);
   } else if (!conversation.refuse(detail) && isHere) {
     room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
   }

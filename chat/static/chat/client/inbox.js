@@ -168,8 +168,8 @@ export class Inbox {
     track.resuming = null;
     track.settle(frame.to);
     this.#client.emit("resumed", { ...frame });
-    if (frame.to < frame.top) this.resume(track, frame.to);
-    else if (track.hasGap) this.heal(track);
+    if (frame.from < frame.to && frame.to < frame.top) this.resume(track, frame.to);
+    else if (track.hasGap || track.lastSeq < frame.top) this.heal(track);
   }
 
   #onHeartbeat({ top = {} }) {

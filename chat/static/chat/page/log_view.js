@@ -14,6 +14,7 @@ export class LogView {
   #welcome = h("div", { class: "welcome", hidden: true });
   #notice = h("div", { class: "log-notice" });
   #isFollowing = true;
+  #lastTop = 0;
 
   /**
    * @param {HTMLElement} log the scrolling element
@@ -67,7 +68,10 @@ export class LogView {
 
   #onScroll() {
     const left = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight;
-    this.#isFollowing = left < NEAR_END_PX;
+    // Text that grows moves the end away without anybody scrolling: only the way up means reading elsewhere.
+    if (left < NEAR_END_PX) this.#isFollowing = true;
+    else if (this.#log.scrollTop < this.#lastTop) this.#isFollowing = false;
+    this.#lastTop = this.#log.scrollTop;
     this.#jump.hidden = this.#isFollowing || !this.list.hasChildNodes();
   }
 }

@@ -41,8 +41,17 @@ export class Room {
     } catch (failure) {
       if (this.current !== opened) return;
       log.showLoading(false);
+      // What is not there cannot be written to: whatever is said next opens another conversation.
+      if (failure.status === 404) Object.assign(opened, { sessionId: null, isLoaded: true });
+      else opened.hasFailed = true;
       this.showHttpError(failure, () => this.open(sessionId, { isNewEntry: false }));
     }
+  }
+
+  /** The connection is back: what could not be loaded may be there now. */
+  openAgainIfFailed() {
+    const { sessionId, hasFailed } = this.current;
+    if (hasFailed) this.open(sessionId, { isNewEntry: false });
   }
 
   /** A conversation that the server does not know; with `opener`, the one whose messages are still on their way. */
@@ -95,6 +104,7 @@ export class Room {
     if (!sessionId && !opener) this.current.opener = item.ref;
     conversation.addPending(item);
     log.showWelcome();
+    log.showNotice();
     log.scrollToEnd();
     return item;
   }
