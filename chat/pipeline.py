@@ -25,7 +25,7 @@ def build(connection: Connection) -> ErrorMiddleware:
         step = RegistrationMiddleware(step, connection, find=connection.runtime.faults.owned)
         step = FaultMiddleware(step, connection)
     else:
-        step = RegistrationMiddleware(step, connection, find=sessions.owned)
+        step = RegistrationMiddleware(step, connection, find=lambda *names: sessions.owned(*names))
     step = LimitMiddleware(step, connection)
     return ErrorMiddleware(TelemetryMiddleware(step))
 

@@ -31,7 +31,7 @@ FLOORS = [
     {"chat.handlers", "chat.fault_middleware", "chat.registration"},
     {"chat.router"},
     {"chat.pipeline"},
-    {"chat.consumers", "chat.api", "chat.views"},
+    {"chat.consumers", "chat.api", "chat.views", "chat.testing"},
     {"chat.urls"},
     {"config.settings"},
     {"config.urls", "config.asgi"},
