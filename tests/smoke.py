@@ -1,7 +1,7 @@
 """`make smoke`: a real server, a real conversation, every `/fault`, and the record of each failure as staff find it.
 
-Starts daphne on a free port with a database file of its own, and removes both. Prints the transcript as it goes, then one
-JSON line; exits 1 on any surprise. Run alone as `python -m tests.smoke`.
+Starts daphne on a free port with a database file of its own, and ends and removes both. Prints the transcript as it
+goes, then one JSON line; exits 1 on any surprise. Run alone as `python -m tests.smoke`.
 """
 
 from __future__ import annotations

@@ -20,13 +20,14 @@ DETAIL_LINK = re.compile(r'href="(/admin/errors/routingfailure/[0-9a-f-]{36}/cha
 REFERENCE = re.compile(r"E-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}")
 RECORD_TIMEOUT_S = 10.0  # rows are written in batches, a fraction of a second later
 SLOW_AT_LEAST_S = 8.0
+MAX_RETRY_AFTER_MS = 60_000  # a longer wait is no answer to a person
 # What the faults raise inside; none of it may reach the person.
 PRIVATE_WORDS = ("Connection re", "server closed", "a defect", "no token", "/fault", "Traceback", "Error:")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What the person is told. An `is_reply` fault hits the answer of a stored message, the others the request itself."""
+    """What the person is told. `is_reply`: it hits the answer to a stored message, not the request itself."""
 
     kind: str
     code: str
@@ -35,7 +36,7 @@ class Fault:
     category: str = "service"
     message: str = ""
     is_reply: bool = False
-    retry_after: int | None = None
+    is_timed: bool = False  # `retry_after` is due
     is_recoverable: bool = True
     close_code: int | None = None
 
@@ -48,8 +49,8 @@ REPLY_FAULTS = (
     Fault("crash", "SERVICE_ERROR", "saved", ("retry",), message="Something went wrong on our side.", is_reply=True),
 )
 REQUEST_FAULTS = (
-    Fault("ratelimit", "TOO_MANY_REQUESTS", "rejected", ("retry",), category="rate_limit", retry_after=2_000),
-    Fault("database", "DATABASE_ERROR", "rejected", ("retry",), retry_after=1_000),
+    Fault("ratelimit", "TOO_MANY_REQUESTS", "rejected", ("retry",), category="rate_limit", is_timed=True),
+    Fault("database", "DATABASE_ERROR", "rejected", ("retry",), is_timed=True),
 )
 REGISTRATION = Fault(
     "registration", "SERVICE_ERROR", "rejected", ("retry",), message="Failed to establish session connection"
@@ -162,15 +163,21 @@ def _check_told(transcript: Transcript, fault: Fault, frame: Frame) -> None:
     error = frame["error"]
     reference = error.get("reference", "")
     transcript.faults[fault.kind] = {"code": error.get("code"), "reference": reference}
-    found = {name: error.get(name) for name in ("code", "category", "outcome", "recoverable", "retry_after")}
+    found = {name: error.get(name) for name in ("code", "category", "outcome", "recoverable")}
     expected = {
         "code": fault.code,
         "category": fault.category,
         "outcome": fault.outcome,
         "recoverable": fault.is_recoverable,
-        "retry_after": fault.retry_after,
     }
-    transcript.check("code, category, outcome, recoverable, retry_after", found, expected)
+    transcript.check("code, category, outcome, recoverable", found, expected)
+    retry_after = error.get("retry_after")
+    is_right = (
+        isinstance(retry_after, int) and 1 <= retry_after <= MAX_RETRY_AFTER_MS
+        if fault.is_timed
+        else retry_after is None
+    )
+    transcript.check(f"retry_after in milliseconds where it is due ({retry_after})", is_right)
     transcript.check("actions", tuple(error.get("actions", ())), fault.actions)
     transcript.check("a reference to quote", bool(REFERENCE.fullmatch(reference)))
     transcript.check("the error is the system's", frame["sender"], "system")

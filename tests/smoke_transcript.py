@@ -44,7 +44,8 @@ class Transcript:
         """Compare, print the outcome, and return whether it was as expected."""
         self.steps += 1
         if found == expected:
-            self._print(f"     ok  {what}" if expected is True else _short(f"     ok  {what}: {expected}"))
+            is_telling = isinstance(expected, str | int) and not isinstance(expected, bool)
+            self._print(f"     ok  {what}: {expected}" if is_telling else f"     ok  {what}")
             return True
         words = "" if expected is True and found is False else f": expected {expected!r}, found {found!r}"
         self.surprise(f"{what}{words}")
