@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import msgspec
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -16,12 +18,18 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
 
-from chat import api_errors, conf, health, sessions
+from chat import api_errors, conf, health, session_changes, sessions
+from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
-from errors.taxonomy import METHOD_NOT_ALLOWED, NOT_FOUND
+from errors.taxonomy import FRAME_TOO_LARGE, INVALID_FORMAT, METHOD_NOT_ALLOWED, NOT_FOUND
 
 READ = ["GET", "HEAD"]
+
+
+class SessionChanges(msgspec.Struct):
+    title: str
+
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 
@@ -31,7 +39,16 @@ api.add_exception_handler(Http404, api_errors.respond)
 api.add_exception_handler(ChatError, api_errors.respond)
 api.add_exception_handler(HttpError, api_errors.respond_to_http_error)
 api.add_exception_handler(ValidationError, api_errors.respond_to_input_error)
-signed_in = SessionAuth()
+
+
+class _SignedIn(SessionAuth):
+    """Who is not signed in hears that (401), before anything is said of a missing CSRF token (403)."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return super().__call__(request) if request.user.is_authenticated else None
+
+
+signed_in = _SignedIn()
 
 
 @api.api_operation(READ, "sessions", auth=signed_in)
@@ -62,10 +79,28 @@ def show_session(
     }
 
 
+@api.patch("sessions/{session_id}", auth=signed_in)
+def rename_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
+    """Give a session another title: {"title": 1 to 80 characters}."""
+    session = session_changes.rename(session_id, _user_id(request), _changes(request).title)
+    announce(_user_id(request), session_id, SessionEvent.UPDATED, title=session.title)
+    return {"session": session_shape(session)}
+
+
+@api.delete("sessions/{session_id}", auth=signed_in)
+def delete_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
+    """Delete a session with everything said in it; the records of its failures stay."""
+    session_changes.delete(session_id, _user_id(request))
+    announce(_user_id(request), session_id, SessionEvent.DELETED)
+    return {"deleted": True}
+
+
 @api.post("sessions/{session_id}/end", auth=signed_in)
 def end_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
     """End a session; ending it again changes nothing."""
-    return {"session": session_shape(sessions.end(session_id, _user_id(request)))}
+    session = sessions.end(session_id, _user_id(request))
+    announce(_user_id(request), session_id, SessionEvent.ENDED)
+    return {"session": session_shape(session)}
 
 
 @api.api_operation(READ, "healthz")
@@ -87,6 +122,18 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def not_found(request: HttpRequest) -> HttpResponse:
     """Any other address below the prefix."""
     return api_errors.respond(request, ChatError(NOT_FOUND))
+
+
+def _changes(request: HttpRequest) -> SessionChanges:
+    """Read the body strictly; the API framework would take the `title` of whatever has one, also of a plain text."""
+    try:
+        return msgspec.json.decode(request.body, type=SessionChanges)
+    except RequestDataTooBig as exc:
+        raise ChatError(FRAME_TOO_LARGE) from exc
+    except msgspec.ValidationError as exc:
+        raise ChatError(INVALID_FORMAT, field="title") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ChatError(INVALID_FORMAT) from exc
 
 
 def _user_id(request: HttpRequest) -> str:

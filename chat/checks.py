@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +20,9 @@ from chat.llm import registry
 
 _MIN_KEY_CHARS = 50
 _MIN_KEY_DISTINCT = 5
+_PLACEHOLDER_HOST = re.compile(
+    r"//(?:[^/]*\.)?(?:example\.(?:com|net|org)|your-domain\.\w+|\w+\.(?:example|invalid))(?::|$)"
+)
 _PLACEHOLDERS = ("django-insecure", "changeme", "change-me", "change_me", "secret", "password", "example")
 
 
@@ -67,6 +71,15 @@ def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
                 id="chat.E003",
             )
         )
+    problems += [
+        Error(
+            f"CHAT_ALLOWED_ORIGINS has {origin}: a placeholder of the documentation.",
+            hint="Name the full origins of your own pages.",
+            id="chat.E003",
+        )
+        for origin in chat.allowed_origins
+        if _PLACEHOLDER_HOST.search(origin)
+    ]
     return problems
 
 

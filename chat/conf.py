@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 
 from errors.conf import Positive, PositiveSeconds, read
 
-_ORIGIN = re.compile(r"^https?://[a-z0-9.-]+(:\d{1,5})?$|^https?://\[[0-9a-f:]+\](:\d{1,5})?$")
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +29,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_registrations: Positive = 20  # sessions of one connection; the least recently used leaves
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
     max_running_replies: Positive = 3  # per user; each one costs a provider request
+    tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit
     outbox_size: Positive = 256  # frames waiting for one connection; about 1 MiB at the usual size
 
     # The assistant
@@ -66,12 +67,12 @@ def chat() -> ChatSettings:
     """
     settings = read("CHAT", ChatSettings)
     for origin in settings.allowed_origins:
-        if not _ORIGIN.match(origin):
+        if not _ORIGIN.fullmatch(origin):
             raise ImproperlyConfigured(
                 f"CHAT['allowed_origins'] (environment: CHAT_ALLOWED_ORIGINS) has {origin!r}: an origin is "
                 "scheme://host or scheme://host:port, in lower case, without a path."
             )
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", settings.path_prefix):
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", settings.path_prefix):
         raise ImproperlyConfigured(
             f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "
             "it begins with a slash and does not end with one, as /chat."

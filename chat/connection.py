@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from chat import conf, groups, protocol
 from chat.outbox import Outbox
+from chat.runtime import Runtime
 from errors.context import RouteContext
 from errors.taxonomy import CLOSE_TOKEN_EXPIRED, Stage
-
-if TYPE_CHECKING:
-    from chat.runtime import Runtime
 
 
 class Connection:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, router, transaction
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chat import conf, titles
 from chat.database import DatabaseThreads
+from chat.llm.base import Usage
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid, user_key
 from errors.exceptions import ChatError
@@ -34,6 +37,7 @@ Result = TypeVar("Result")
 
 _RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
 _RETRY_AFTER_MS = 1_000
+_FIGURES = ("first_token_ms", "total_ms", "prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,15 @@ class Retried:
     message_id: str
     seq: int
     is_new: bool
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a reply cost and took; None where it is not known."""
+
+    usage: Usage | None = None
+    first_token_ms: int | None = None
+    total_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +116,20 @@ class Journal:
         return await self._threads.run(_in_transaction, _retry, message_id, user_id, model_id)
 
     async def end_reply(
-        self, reply_id: str, *, state: str, text: str, error: dict[str, object] | None = None
+        self,
+        reply_id: str,
+        *,
+        state: str,
+        text: str,
+        error: dict[str, object] | None = None,
+        figures: Figures | None = None,
     ) -> Ended | None:
         """End a reply and store its text as a message; None if it had ended already, here or elsewhere.
 
         Raises:
             ChatError: DATABASE_ERROR.
         """
-        return await self._threads.run(_in_transaction, _end_reply, reply_id, state, text, error)
+        return await self._threads.run(_in_transaction, _end_reply, reply_id, state, text, error, figures or Figures())
 
 
 def _in_transaction(work: Callable[..., Result], *args: object) -> Result:
@@ -139,7 +158,7 @@ def _append(draft: Draft) -> Stored:
     if session.ended_at is not None:
         raise ChatError(SESSION_ENDED)
     if session.assistant_enabled:
-        _check_running(draft.user_id)
+        _check_allowance(draft.user_id)
     now = timezone.now()
     message = ChatMessage.objects.create(
         session=session,
@@ -209,6 +228,25 @@ def _known(session: ChatSession, draft: Draft) -> Stored | None:
     )
 
 
+def _check_allowance(user_id: str) -> None:
+    """Refuse what this person may not ask for now: too many answers at once, or too many tokens today."""
+    _check_running(user_id)
+    allowed = conf.chat().tokens_per_day
+    if allowed is None:
+        return
+    now = timezone.now()
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = Reply.objects.filter(owner_key=user_id, created_at__gte=midnight)
+    used = today.aggregate(used=Sum(Coalesce("prompt_tokens", 0) + Coalesce("completion_tokens", 0)))["used"] or 0
+    if used >= allowed:
+        wait = midnight + timedelta(days=1) - now
+        raise ChatError(
+            TOO_MANY_REQUESTS,
+            retry_after_ms=max(1, int(wait.total_seconds() * 1000)),
+            detail=f"{used} of {allowed} tokens today",
+        )
+
+
 def _check_running(user_id: str) -> None:
     limit = conf.chat().max_running_replies
     if Reply.objects.filter(owner_key=user_id, state__in=RUNNING).count() >= limit:
@@ -238,7 +276,7 @@ def _retry(message_id: str, user_id: str, model_id: str) -> Retried:
         return Retried(str(last.pk), str(session.pk), str(message.pk), message.seq, is_new=False)
     if session.ended_at is not None:
         raise ChatError(SESSION_ENDED)
-    _check_running(user_id)
+    _check_allowance(user_id)
     reply = _new_reply(
         session,
         message,
@@ -249,7 +287,7 @@ def _retry(message_id: str, user_id: str, model_id: str) -> Retried:
     return Retried(str(reply.pk), str(session.pk), str(message.pk), message.seq, is_new=True)
 
 
-def _end_reply(reply_id: str, state: str, text: str, error: dict[str, object] | None) -> Ended | None:
+def _end_reply(reply_id: str, state: str, text: str, error: dict[str, object] | None, figures: Figures) -> Ended | None:
     # The session first, then the reply: the order in which everybody locks.
     key = as_uuid(reply_id)
     session = ChatSession.objects.select_for_update(of=("self",)).filter(replies__pk=key).first()
@@ -271,5 +309,8 @@ def _end_reply(reply_id: str, state: str, text: str, error: dict[str, object] | 
     session.last_activity_at = now
     session.save(update_fields=["last_seq", "last_activity_at"])
     reply.state, reply.error, reply.answer, reply.text, reply.ended_at = state, error, message, "", now
-    reply.save(update_fields=["state", "error", "answer", "text", "ended_at"])
+    reply.first_token_ms, reply.total_ms = figures.first_token_ms, figures.total_ms
+    if figures.usage is not None:
+        reply.prompt_tokens, reply.completion_tokens = figures.usage.prompt_tokens, figures.usage.completion_tokens
+    reply.save(update_fields=["state", "error", "answer", "text", "ended_at", *_FIGURES])
     return Ended(state, str(message.pk) if message else None, message.seq if message else None)

@@ -37,9 +37,12 @@ class ChatSession(models.Model):
         verbose_name = "session"
         constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "origin_ref"], name="session_origin_ref")]
         indexes: ClassVar = [models.Index(fields=["owner", "-last_activity_at", "-id"], name="session_recent")]
+        # Whoever may see that a session exists may not for that reason read it: titles and messages need this one.
+        permissions: ClassVar = [("read_transcript", "Can read the titles and messages of sessions")]
 
     def __str__(self) -> str:
-        return self.title or f"session {self.id}"
+        # Not the title: it is what somebody wrote, and this ends up in headings and logs.
+        return f"session {self.id}"
 
 
 class ChatMessage(models.Model):
@@ -95,6 +98,11 @@ class Reply(models.Model):
     stop_requested = models.BooleanField(default=False)
     # While it runs, the process that owns it renews the lease; after that any process may end it.
     lease_until = models.DateTimeField()
+    # As the provider counts them; NULL where it does not.
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    first_token_ms = models.PositiveIntegerField("first token (ms)", null=True)
+    total_ms = models.PositiveIntegerField("total (ms)", null=True)
     created_at = models.DateTimeField(default=timezone.now)
     first_token_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -106,6 +114,7 @@ class Reply(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["message", "-attempt"], name="reply_attempt"),
             models.Index(fields=["owner_key"], name="reply_running_owner", condition=models.Q(state__in=RUNNING)),
+            models.Index(fields=["owner_key", "created_at"], name="reply_owner_day"),
             models.Index(fields=["lease_until"], name="reply_lease", condition=models.Q(state__in=RUNNING)),
         ]
 

@@ -17,7 +17,7 @@ import structlog
 from chat import conf, groups, leases, protocol, telemetry
 from chat.database import DatabaseThreads
 from chat.hub import Hub
-from chat.journal import Ended, Journal
+from chat.journal import Ended, Figures, Journal
 from chat.llm.base import Backend
 from chat.models import ReplyPhase
 from chat.reply_stream import ReplyStream
@@ -111,7 +111,7 @@ class Replies:
         state = await stream.run(self._backend, context)
         if stream.is_lost:
             return  # another process has ended it, and told everybody
-        ended = await self._store_end(stream.reply_id, state=state, text=stream.text)
+        ended = await self._store_end(stream.reply_id, state=state, text=stream.text, figures=stream.figures)
         if ended is not None:
             self._hub.broadcast(groups.of_session(stream.session_id), stream.terminal_frame(ended))
 
@@ -121,7 +121,9 @@ class Replies:
         state = ReplyPhase.PARTIAL if stream.text else ReplyPhase.FAILED
         ended: Ended | None = None
         try:
-            ended = await self._store_end(stream.reply_id, state=state, text=stream.text, error=payload)
+            ended = await self._store_end(
+                stream.reply_id, state=state, text=stream.text, error=payload, figures=stream.figures
+            )
         except ChatError as exc:
             # People are told all the same. The row stays "running" until the reaper ends it.
             log.warning("chat.reply_end_not_stored", reply_id=stream.reply_id, cause=str(exc))
@@ -155,7 +157,13 @@ class Replies:
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
 
     async def _store_end(
-        self, reply_id: str, *, state: str, text: str, error: ErrorPayload | None = None
+        self,
+        reply_id: str,
+        *,
+        state: str,
+        text: str,
+        error: ErrorPayload | None = None,
+        figures: Figures | None = None,
     ) -> Ended | None:
         """Store the end, trying again while the database is away.
 
@@ -165,7 +173,7 @@ class Replies:
         public = msgspec.to_builtins(error) if error else None
         for pause_s in (*_END_RETRIES_S, None):
             try:
-                return await self._journal.end_reply(reply_id, state=state, text=text, error=public)
+                return await self._journal.end_reply(reply_id, state=state, text=text, error=public, figures=figures)
             except ChatError:
                 if pause_s is None:
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -12,8 +13,9 @@ import structlog
 from chat import conf, groups, leases, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.hub import Hub
-from chat.journal import Ended
-from chat.llm.base import Backend, ReplyRequest, Turn
+from chat.journal import Ended, Figures
+from chat.llm import registry
+from chat.llm.base import Backend, Deadlines, ReplyRequest, Turn, Usage
 from chat.models import ReplyPhase
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -44,6 +46,8 @@ class ReplyStream:
         self.session_id = session_id
         self.in_reply_to = in_reply_to
         self.text = ""
+        self.figures = Figures()
+        self._began = time.monotonic()
         self.is_lost = False
         self.is_open = True  # no terminal frame was made yet
         self._hub = hub
@@ -94,6 +98,7 @@ class ReplyStream:
         finally:
             self._reader.cancel()
             self._flush()
+            self.figures.total_ms = self._elapsed_ms()
             self.is_open = False
         if self._is_interrupted and not self._is_stopped:
             raise ChatError(REPLY_INTERRUPTED, detail="the server is going down")
@@ -106,11 +111,14 @@ class ReplyStream:
         request = await self._threads.run(self._request, backend, settings.history_messages)
         context.attempt = request.attempt
         said = tuple(turn.content for turn in reversed(request.turns))
-        deadline = asyncio.get_running_loop().time() + settings.reply_total_s
+        deadlines = registry.deadlines(backend, request.model_id)
         try:
             async with aclosing(_closable(backend.stream(request))) as pieces:
-                async for piece in _timed(pieces, deadline):
-                    self._take(_storable(piece))
+                async for piece in _timed(pieces, deadlines):
+                    if isinstance(piece, Usage):
+                        self.figures.usage = piece
+                    else:
+                        self._take(_storable(piece))
         finally:
             self._gather()
             context.private_texts = (*said, self.text)
@@ -128,10 +136,15 @@ class ReplyStream:
     # --- Chunks ---
 
     def _take(self, piece: str) -> None:
+        if self.figures.first_token_ms is None and piece:
+            self.figures.first_token_ms = self._elapsed_ms()
         self._fresh.append(piece)
         if self._flush_timer is None:
             delay_s = conf.chat().chunk_ms / 1000 if self._sent else 0  # the first words at once
             self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+
+    def _elapsed_ms(self) -> int:
+        return int((time.monotonic() - self._began) * 1000)
 
     def _gather(self) -> None:
         self.text += "".join(self._fresh)
@@ -199,11 +212,11 @@ class ReplyStream:
                 self.stop()
 
 
-async def _timed(pieces: AsyncIterator[str], deadline: float) -> AsyncIterator[str]:
+async def _timed(pieces: AsyncIterator[str | Usage], deadlines: Deadlines) -> AsyncIterator[str | Usage]:
     """Pass the pieces on, or say which limit was over: before the first piece, between two, or in all."""
-    settings = conf.chat()
     loop = asyncio.get_running_loop()
-    limit_s, spec = settings.first_token_s, LLM_TIMEOUT
+    deadline = loop.time() + deadlines.total_s
+    limit_s, spec = deadlines.first_token_s, LLM_TIMEOUT
     while True:
         until = min(loop.time() + limit_s, deadline)
         limit = asyncio.timeout_at(until)
@@ -218,10 +231,11 @@ async def _timed(pieces: AsyncIterator[str], deadline: float) -> AsyncIterator[s
             what = "the reply's total time is over" if until == deadline else f"no token within {limit_s} s"
             raise ChatError(spec, detail=what) from exc
         yield piece
-        limit_s, spec = settings.next_token_s, REPLY_INTERRUPTED
+        if not isinstance(piece, Usage):
+            limit_s, spec = deadlines.next_token_s, REPLY_INTERRUPTED
 
 
-async def _closable(pieces: AsyncIterator[str]) -> Any:
+async def _closable(pieces: AsyncIterator[str | Usage]) -> Any:
     """A generator around any iterator, so that it can be closed, and closes what it wraps."""
     try:
         async for piece in pieces:

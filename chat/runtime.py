@@ -6,7 +6,7 @@ import asyncio
 import random
 import weakref
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 from django.conf import settings
@@ -21,9 +21,6 @@ from chat.llm import registry
 from chat.replies import Replies
 from errors.rows import row_writer
 from errors.taxonomy import CLOSE_RESTARTING
-
-if TYPE_CHECKING:
-    from chat.connection import Connection
 
 log = structlog.stdlib.get_logger("chat.runtime")
 
@@ -45,6 +42,17 @@ def is_any_draining() -> bool:
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
 
 
+class Attached(Protocol):
+    """A connection, as the runtime sees it."""
+
+    @property
+    def session_ids(self) -> tuple[str, ...]: ...
+
+    def push(self, frame: protocol.Frame) -> bool: ...
+
+    def close(self, code: int) -> None: ...
+
+
 class Runtime:
     def __init__(self) -> None:
         chat = conf.chat()
@@ -59,7 +67,7 @@ class Runtime:
         self.message_limit = MessageLimit(getattr(settings, "REDIS_URL", ""))
         self.faults = Faults()
         self.replies = Replies(hub=self.hub, journal=self.journal, threads=self.threads, backend=self.backend)
-        self.connections: dict[str, Connection] = {}
+        self.connections: dict[str, Attached] = {}
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         for work in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
 from chat import api, conf, views
 from chat.consumers import ChatConsumer
@@ -15,8 +15,9 @@ urlpatterns = [
     path("s/<uuid:session_id>/", views.chat_page, name="session"),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
+    path("errors/", include("errors.urls")),
     path("", api.urls),
-    re_path(r"^(?!(?:login|logout)$).*$", api.not_found),  # those two get their slash from Django
+    re_path(r"^(?!(?:login|logout|errors)$).*$", api.not_found),  # those get their slash from Django
 ]
 
 websocket_urlpatterns = [

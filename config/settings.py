@@ -9,27 +9,37 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from chat.conf import ChatSettings
+from chat.llm.conf import LlmSettings
 from errors import logs
-from errors.conf import ErrorsSettings, from_environment
+from errors.conf import ErrorsSettings, check, from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # everything that this deployment writes; git-ignored
 
 env = environ.Env()
+_MAX_PORT = 65_535
 
 
-def _checked(variable: str, read: Any, default: Any, what: str) -> Any:
-    """Read one variable, or refuse in one line that says what it must be."""
-    try:
-        return read(variable, default=default)
-    except (ValueError, ImproperlyConfigured) as exc:
-        raise ImproperlyConfigured(f"{variable} is {os.environ.get(variable)!r}: it must be {what}.") from exc
+def _port() -> int:
+    text = os.environ.get("PORT", "").strip() or "8000"
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_PORT:
+        raise ImproperlyConfigured(f"PORT is {text!r}: it must be a port number.")
+    return int(text)
+
+
+def _redis_url() -> str:
+    """Never echoed: it may hold a password."""
+    url = os.environ.get("REDIS_URL", "").strip()
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured("REDIS_URL must be redis://HOST:PORT/DATABASE, rediss://... or unix://PATH.")
+    return url
 
 
 def _boolean(variable: str, default: bool) -> bool:
@@ -52,10 +62,10 @@ def _development_key() -> str:
 # --- The deployment ---------------------------------------------------------------------------------------------------
 
 DEBUG = _boolean("DEBUG", default=False)  # manage.py and `make run` turn it on; under daphne it stays off
-PORT = _checked("PORT", env.int, 8000, "a port number")  # only tells which origins are local in development
+PORT = _port()  # only tells which origins are local in development
 SECRET_KEY = env.str("SECRET_KEY", default="") or (_development_key() if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if DEBUG else [])
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = _redis_url()
 
 INSTALLED_APPS = [
     "daphne",  # runserver serves WebSockets too
@@ -101,11 +111,21 @@ TEMPLATES = [
 # --- Storage ----------------------------------------------------------------------------------------------------------
 
 
+_DATABASE_URL_SHAPE = "DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME."
+
+
 def _database() -> dict[str, Any]:
     VAR_DIR.mkdir(exist_ok=True)  # SQLite makes the file, not its folder
-    database = _checked(
-        "DATABASE_URL", env.db_url, f"sqlite:///{VAR_DIR / 'switchboard.sqlite3'}", "sqlite:///PATH or postgres://..."
-    )
+    url = os.environ.get("DATABASE_URL", "").strip() or f"sqlite:///{VAR_DIR / 'switchboard.sqlite3'}"
+    # The scheme first: the parser warns of others, and its warning quotes the whole URL with its password.
+    if urlsplit(url).scheme not in {"sqlite", "postgres", "postgresql"}:
+        raise ImproperlyConfigured(_DATABASE_URL_SHAPE)
+    try:
+        database = env.db_url_config(url)
+    except Exception:
+        raise ImproperlyConfigured(_DATABASE_URL_SHAPE) from None
+    if not database.get("NAME"):
+        raise ImproperlyConfigured(_DATABASE_URL_SHAPE)
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN, where waiting is safe, not at the first write
@@ -115,8 +135,7 @@ def _database() -> dict[str, Any]:
         # Opening the file costs more than a query. Tests need a file too: several threads share it.
         database["CONN_MAX_AGE"] = None
         database["TEST"] = {"NAME": str(Path(database["NAME"]).with_suffix(".test.sqlite3"))}
-    elif database["ENGINE"] == "django.db.backends.postgresql":
-        threads = ChatSettings()
+    else:
         database["CONN_MAX_AGE"] = 0  # the pool keeps the connections
         database["OPTIONS"] = {
             **database.get("OPTIONS", {}),
@@ -126,14 +145,10 @@ def _database() -> dict[str, Any]:
             "pool": {
                 "min_size": 1,
                 # no smaller than all threads that query at once: sockets, journal, HTTP, failure rows
-                "max_size": int(CHAT.get("database_threads", threads.database_threads))
-                + int(CHAT.get("journal_threads", threads.journal_threads))
-                + 12,
+                "max_size": _CHAT.database_threads + _CHAT.journal_threads + 12,
                 "timeout": 2,  # seconds to wait for a connection
             },
         }
-    else:
-        raise ImproperlyConfigured("DATABASE_URL must be sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.")
     return database
 
 
@@ -143,10 +158,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHAT: dict[str, Any] = from_environment("CHAT", ChatSettings, os.environ)
 ERRORS: dict[str, Any] = from_environment("ERRORS", ErrorsSettings, os.environ)
+LLM: dict[str, Any] = from_environment("LLM", LlmSettings, os.environ)
+_PREFIX = CHAT.get("path_prefix", ChatSettings().path_prefix)
+ERRORS.setdefault("help_url", f"{_PREFIX}/errors/{{code}}")
+ERRORS.setdefault("home_url", f"{_PREFIX}/")
+ERRORS.setdefault("conversation_link", "chat.admin_links.conversation")
 if DEBUG:
     CHAT.setdefault("allowed_origins", (f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"))
     CHAT.setdefault("fault_commands", True)
     CHAT.setdefault("single_process", True)
+
+_CHAT = check("CHAT", CHAT, ChatSettings)
+check("ERRORS", ERRORS, ErrorsSettings)
+check("LLM", LLM, LlmSettings)
 
 DATABASES = {"default": _database()}
 
@@ -197,7 +221,28 @@ SESSION_COOKIE_HTTPONLY = True
 _HAS_HTTPS = not DEBUG and any(origin.startswith("https://") for origin in CHAT.get("allowed_origins", ()))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HAS_HTTPS
 CSRF_TRUSTED_ORIGINS = list(CHAT.get("allowed_origins", ()))
-UNFOLD = {"SITE_TITLE": "Switchboard", "SITE_HEADER": "Switchboard", "SITE_SYMBOL": "forum"}
+UNFOLD = {
+    "SITE_TITLE": "Switchboard",
+    "SITE_HEADER": "Switchboard",
+    "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}chat/icon.svg"}],
+    # The blue of the chat page in eleven shades: 600 is its accent, 400 reads well on the dark ground.
+    "COLORS": {
+        "primary": {
+            "50": "#f2f5fe",
+            "100": "#e4eafc",
+            "200": "#cdd7f9",
+            "300": "#aabbf4",
+            "400": "#8199ec",
+            "500": "#5f7be3",
+            "600": "#3556c9",
+            "700": "#2d49ad",
+            "800": "#263d8d",
+            "900": "#22356f",
+            "950": "#172145",
+        }
+    },
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -7,6 +7,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from chat import conf
+from config.admin import furnish
+
+furnish(admin.site)
 
 _PREFIX = conf.chat().path_prefix.lstrip("/")
 

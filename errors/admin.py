@@ -1,23 +1,26 @@
 """The admin of stored failures: where staff find why a message failed, under the reference that a person quotes.
 
-Read-only for everybody, and cheap on a million rows: see changelist.py, filters.py and search.py.
+Read-only for everybody, and cheap on a million rows: see changelist.py, filters.py and search.py. The page of one
+failure is in admin_page.py, the file for a spreadsheet in export.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from errors import detail, filters, summary
+from errors import detail, export, filters, summary
+from errors.admin_page import FailurePage
 from errors.changelist import CappedPaginator, FailureList
 from errors.models import RoutingFailure
 from errors.search import condition
@@ -31,32 +34,9 @@ _COLOURS = {
     Category.VALIDATION: "info",
 }
 
-_HAPPENED = ("reference_shown", "time_shown", "code_shown", "category_shown", "stage", "field_shown", "outcome_shown")
-_FATE = ("recoverable_shown", "retry_after_shown", "attempt")
-_PERSON = (
-    "user_shown",
-    "session_link",
-    "connection_link",
-    "message_type_link",
-    "ref_link",
-    "reply_link",
-    "in_reply_to_shown",
-)
-
-_OPTIONAL = {
-    "field_shown": "field",
-    "retry_after_shown": "retry_after_ms",
-    "attempt": "attempt",
-    "session_link": "session_id",
-    "connection_link": "connection_id",
-    "ref_link": "ref",
-    "reply_link": "reply_id",
-    "in_reply_to_shown": "in_reply_to",
-}
-
 
 @admin.register(RoutingFailure)
-class RoutingFailureAdmin(ModelAdmin):
+class RoutingFailureAdmin(FailurePage):
     list_display = (
         "time_in_list", "code_label", "category_label", "stage", "message_type_in_list",
         "user_link", "session_link", "reference",
@@ -76,13 +56,6 @@ class RoutingFailureAdmin(ModelAdmin):
     paginator = CappedPaginator
     actions = None
     empty_value_display = "-"
-    fieldsets = (
-        ("What happened", {"fields": _HAPPENED + _FATE}),
-        ("Whom it hit", {"fields": _PERSON}),
-        ("Why it failed", {"fields": ("causes_shown",)}),
-        ("Traceback", {"fields": ("traceback_shown",)}),
-        ("What the person was told", {"fields": ("told_shown",)}),
-    )
 
     class Media:
         css = {"all": ("errors/admin.css",)}
@@ -98,11 +71,20 @@ class RoutingFailureAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: RoutingFailure | None = None) -> bool:
         return False
 
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request) and request.user.has_perm("errors.export_routingfailure")
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only the filters: any other lookup in an address could read the whole table."""
         return lookup in filters.PARAMETERS
 
     # --- The list -----------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        def own(name: str, view: Any) -> URLPattern:
+            return path(f"{name}/", self.admin_site.admin_view(view), name=f"errors_routingfailure_{name}")
+
+        return [own("lookup", self.lookup_view), own("export", self.export_view), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FailureList]:
         return FailureList
@@ -113,8 +95,33 @@ class RoutingFailureAdmin(ModelAdmin):
         return queryset.filter(condition(search_term)) if search_term.strip() else queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        facts = {"summary": summary.read(timezone.now())}
+        facts = {"summary": summary.read(timezone.now()), "may_export": self.has_export_permission(request)}
         return super().changelist_view(request, facts | (extra_context or {}))
+
+    def lookup_view(self, request: HttpRequest) -> HttpResponse:
+        """Lead from what a person quoted to the failure; to the list where it is not exactly one."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        text = request.GET.get("q", "").replace("\x00", "").strip()
+        if not text:
+            messages.info(request, "Type or paste a reference to look it up.")
+            return HttpResponseRedirect(detail.list_address())
+        found = list(RoutingFailure.objects.filter(condition(text)).values_list("pk", flat=True)[:2])
+        if len(found) == 1:
+            return HttpResponseRedirect(reverse("admin:errors_routingfailure_change", args=found))
+        if found:
+            messages.info(request, "More than one failure matches. Here they are, newest first.")
+        return HttpResponseRedirect(detail.list_address(q=text))
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as it is narrowed in the address, as a file."""
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        try:
+            chosen = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{detail.list_address()}?e=1")
+        return export.respond(request, chosen.queryset)
 
     @display(description=lazy(lambda: f"time ({timezone.get_current_timezone_name()})", str)())
     def time_in_list(self, failure: RoutingFailure) -> str:
@@ -139,85 +146,6 @@ class RoutingFailureAdmin(ModelAdmin):
     @display(description="session")
     def session_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "session_id")
-
-    # --- The page of one failure --------------------------------------------------------------------------------------
-
-    def get_fieldsets(self, request: HttpRequest, obj: RoutingFailure | None = None) -> Any:
-        """Leave out what this failure has not: a page of dashes hides what there is to see."""
-        absent = {name for name, column in _OPTIONAL.items() if obj is not None and getattr(obj, column) in ("", None)}
-        return [
-            (title, {"fields": [name for name in options["fields"] if name not in absent]})
-            for title, options in super().get_fieldsets(request, obj)
-        ]
-
-    @display(description="reference")
-    def reference_shown(self, failure: RoutingFailure) -> SafeString:
-        # A click selects it whole, for copying.
-        return format_html('<code class="failure-reference">{}</code>', failure.reference)
-
-    @display(description="time")
-    def time_shown(self, failure: RoutingFailure) -> SafeString:
-        return detail.time(failure)
-
-    @display(description="code")
-    def code_shown(self, failure: RoutingFailure) -> str:
-        return detail.code(failure)
-
-    @display(description="category")
-    def category_shown(self, failure: RoutingFailure) -> str:
-        return failure.category.replace("_", " ")
-
-    @display(description="field at fault")
-    def field_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.field)
-
-    @display(description="outcome")
-    def outcome_shown(self, failure: RoutingFailure) -> SafeString:
-        return detail.outcome(failure)
-
-    @display(description="recoverable")
-    def recoverable_shown(self, failure: RoutingFailure) -> str:
-        return detail.recoverable(failure)
-
-    @display(description="retry after")
-    def retry_after_shown(self, failure: RoutingFailure) -> str:
-        return detail.retry_after(failure)
-
-    @display(description="user")
-    def user_shown(self, failure: RoutingFailure) -> str:
-        return detail.user(failure)
-
-    @display(description="connection")
-    def connection_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "connection_id")
-
-    @display(description="message type")
-    def message_type_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "message_type")
-
-    @display(description="ref")
-    def ref_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "ref", "session_id")
-
-    @display(description="reply")
-    def reply_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "reply_id", "session_id")
-
-    @display(description="in reply to")
-    def in_reply_to_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.in_reply_to)
-
-    @display(description="cause chain")
-    def causes_shown(self, failure: RoutingFailure) -> str:
-        return detail.causes(failure)
-
-    @display(description="traceback")
-    def traceback_shown(self, failure: RoutingFailure) -> str:
-        return detail.traceback(failure)
-
-    @display(description="frame")
-    def told_shown(self, failure: RoutingFailure) -> str:
-        return detail.told(failure)
 
 
 def _labelled(category: str, text: str) -> tuple[str, str] | str:

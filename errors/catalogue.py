@@ -12,6 +12,7 @@ from errors import conf
 from errors.taxonomy import CATALOGUE, Category, ErrorSpec
 
 CATEGORIES = tuple(category.value for category in Category)
+_SETTING = "ERRORS['extra_specs'] (environment: ERRORS_EXTRA_SPECS)"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -27,11 +28,11 @@ def specs() -> tuple[ErrorSpec, ...]:
         try:
             spec = import_string(path)
         except ImportError as exc:
-            raise ImproperlyConfigured(f"ERRORS['extra_specs']: {path} cannot be imported: {exc}.") from exc
+            raise ImproperlyConfigured(f"{_SETTING}: {path} cannot be imported: {exc}.") from exc
         if not isinstance(spec, ErrorSpec):
-            raise ImproperlyConfigured(f"ERRORS['extra_specs']: {path} is no ErrorSpec.")
+            raise ImproperlyConfigured(f"{_SETTING}: {path} is no ErrorSpec.")
         if spec.name in found:
-            raise ImproperlyConfigured(f"ERRORS['extra_specs']: the name {spec.name} of {path} is taken.")
+            raise ImproperlyConfigured(f"{_SETTING}: the name {spec.name} of {path} is taken.")
         found[spec.name] = spec
     return tuple(found.values())
 

@@ -1,9 +1,13 @@
-"""The failure list as it stays cheap on a million rows: a bounded count, one order, only the columns that are shown."""
+"""Admin lists that stay cheap on a million rows: a bounded count, one order, only the columns that are shown.
+
+`LogList` and `CappedPaginator` serve any table that grows with use; `FailureList` is the failures' own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -12,27 +16,24 @@ from django.utils.functional import cached_property
 from unfold.views import ChangeList
 
 from errors import conf, search
-from errors.models import RoutingFailure
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
-# What the list shows. A traceback alone is up to 20 000 characters.
-_COLUMNS = (
-    "reference", "occurred_at", "code", "category", "stage", "message_type", "user_id", "session_id",
-)  # fmt: skip
 
 
 class CappedPaginator(Paginator):
     """Counts at most `MAX_COUNT` rows; `is_capped` tells that there are more."""
 
     template_name = "errors/pagination.html"
+    # One that every index has: with the key, which Django would take, each row would be looked up.
+    counted_column = "occurred_at"
+    noun = "failure"
 
     @cached_property
     def _counted(self) -> int:
         rows = self.object_list
         if not isinstance(rows, QuerySet):
             return len(rows)
-        # One column that every index has: with the key, which Django would take, each row would be looked up.
-        return rows.order_by().values("occurred_at")[: MAX_COUNT + 1].count()
+        return rows.order_by().values(self.counted_column)[: MAX_COUNT + 1].count()
 
     @property
     def count(self) -> int:
@@ -50,24 +51,22 @@ class ActiveFilter:
     query_without: str
 
 
-class FailureList(ChangeList):
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[RoutingFailure]) -> Sequence[str]:
-        """Newest first, whatever the address says: any other order would sort the whole table."""
-        return ["-occurred_at", "-id"]
+class LogList(ChangeList):
+    """Newest first, whatever the address says: any other order would sort the whole table."""
 
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
-    ) -> QuerySet[RoutingFailure]:
-        return super().get_queryset(request, exclude_parameters).only(*_COLUMNS)
+    order: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[str, ...]]  # what the list shows
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Sequence[str]:
+        return list(self.order)
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
+        return super().get_queryset(request, exclude_parameters).only(*self.columns)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # The theme's head line would repeat a count that may be capped as if it were all there is.
         self.full_result_count = self.result_count
-
-    @property
-    def retention_days(self) -> int:
-        return conf.errors().retention_days
 
     @property
     def active_filters(self) -> list[ActiveFilter]:
@@ -79,9 +78,25 @@ class FailureList(ChangeList):
         ]
 
     @property
+    def query_without_filters(self) -> str:
+        return self.get_query_string(remove=[spec.parameter_name for spec in self.filter_specs])
+
+
+class FailureList(LogList):
+    order = ("-occurred_at", "-id")
+    # A traceback alone is up to 20 000 characters.
+    columns = (
+        "reference", "occurred_at", "code", "category", "stage", "message_type", "user_id", "session_id",
+    )  # fmt: skip
+
+    @property
+    def retention_days(self) -> int:
+        return conf.errors().retention_days
+
+    @property
     def searched_for(self) -> list[str]:
         return search.described(self.query)
 
     @property
-    def query_without_filters(self) -> str:
-        return self.get_query_string(remove=[spec.parameter_name for spec in self.filter_specs])
+    def query_of_all_pages(self) -> str:
+        return self.get_query_string(remove=["p"])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from django.apps.config import AppConfig
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
-from errors import catalogue, conf
+from errors import catalogue, conf, links
+
+# A path of this site or a whole address; frames carry it, and the page makes a link of it.
+_ADDRESS = re.compile(r"(/(?![/\\])|https?://)[^\s\\]*")
 
 
 @register()
@@ -30,4 +35,26 @@ def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
                     id="errors.E002",
                 )
             )
+    return problems + _links_lead_somewhere()
+
+
+def _links_lead_somewhere() -> list[CheckMessage]:
+    settings = conf.errors()
+    problems: list[CheckMessage] = []
+    for name in ("help_url", "home_url"):
+        address = getattr(settings, name)
+        if address and not _ADDRESS.fullmatch(address):
+            hint = "Use a path of this site, as /chat/, or a whole address with https://."
+            problems.append(Error(f"ERRORS[{name!r}] is {address!r}.", hint=hint, id="errors.E003"))
+    if settings.help_url and links.CODE_IN_URL not in settings.help_url:
+        hint = f"Say where the code belongs, as /chat/errors/{links.CODE_IN_URL}."
+        problems.append(Error(f"ERRORS['help_url'] is {settings.help_url!r}.", hint=hint, id="errors.E003"))
+    if path := settings.conversation_link:
+        try:
+            is_callable = callable(import_string(path))
+        except ImportError:
+            is_callable = False
+        if not is_callable:
+            hint = "Name a function that takes the request and the failure."
+            problems.append(Error(f"ERRORS['conversation_link'] is {path!r}.", hint=hint, id="errors.E004"))
     return problems

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]  # a day; `inf` is no time to wait
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
 
@@ -37,6 +37,11 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         1  # seconds; one traceback text per cause in this time, the rest point to it
     )
     secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
+    help_url: str = ""  # address of a code's page, as "/chat/errors/{code}"; frames carry it, none when empty
+    home_url: str = ""  # where the error pages lead back to
+    conversation_link: str = (
+        ""  # dotted path of (request, failure) -> address of its conversation in the admin, or None
+    )
 
 
 @functools.cache
@@ -45,15 +50,19 @@ def errors() -> ErrorsSettings:
 
 
 def read(name: str, kind: type[Settings]) -> Settings:
-    """Return Django's setting `name`, a dict, as `kind`.
+    """Return Django's setting `name`, a dict, as `kind`; raises what `check` raises."""
+    return check(name, getattr(django_settings, name, {}), kind)
+
+
+def check(name: str, raw: Mapping[str, Any], kind: type[Settings]) -> Settings:
+    """Return `raw` as `kind`. For a settings module, which cannot read itself yet.
 
     Raises:
         ImproperlyConfigured: One line: an unknown key, a wrong type, or a value out of range.
     """
-    raw = getattr(django_settings, name, {})
     for key in raw:
         if key not in kind.__struct_fields__:
-            raise ImproperlyConfigured(f"{name}[{key!r}] is not a setting{_suggestion(key, kind.__struct_fields__)}.")
+            raise ImproperlyConfigured(f"{name}[{key!r}] is not a setting{_suggestion(key, kind.__struct_fields__)}")
     try:
         return msgspec.convert(raw, kind, strict=False)
     except msgspec.ValidationError as exc:
@@ -77,7 +86,7 @@ def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]
         if not variable.startswith(f"{name}_"):
             continue
         if variable not in known:
-            raise ImproperlyConfigured(f"{variable} is not a setting{_suggestion(variable, known)}.")
+            raise ImproperlyConfigured(f"{variable} is not a setting{_suggestion(variable, known)}")
         field = known[variable]
         found[field] = _parse(variable, text, hints[field])
     return found
@@ -103,7 +112,7 @@ def _parse(variable: str, text: str, hint: Any) -> Any:
 
 def _suggestion(word: str, known: Any) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else "."
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from errors import catalogue
+from errors import catalogue, links
 from errors.models import RoutingFailure
 from errors.taxonomy import ErrorSpec, Outcome, Stage
 
@@ -34,7 +34,12 @@ def visible(text: str) -> str:
 
 
 def list_address(**facts: str) -> str:
-    return f"{reverse('admin:errors_routingfailure_changelist')}?{urlencode(facts)}"
+    query = f"?{urlencode(facts)}" if facts else ""
+    return f"{reverse('admin:errors_routingfailure_changelist')}{query}"
+
+
+def lookup_address(reference: str) -> str:
+    return f"{reverse('admin:errors_routingfailure_lookup')}?{urlencode({'q': reference})}"
 
 
 def list_link(failure: RoutingFailure, *names: str) -> SafeString | str:
@@ -60,7 +65,8 @@ def time(failure: RoutingFailure) -> SafeString:
 
 
 def code(failure: RoutingFailure) -> str:
-    return render_to_string("errors/code.html", {"failure": failure, "specs": _specs(failure)})
+    facts = {"failure": failure, "specs": _specs(failure), "help_url": links.help_url(failure.code)}
+    return render_to_string("errors/code.html", facts)
 
 
 def outcome(failure: RoutingFailure) -> SafeString:
@@ -96,6 +102,19 @@ def _name_of_user(failure: RoutingFailure) -> str:
         except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
             known["user_name"] = ""
     return str(known["user_name"])
+
+
+def remember_conversation(failure: RoutingFailure, address: str | None) -> None:
+    """Note where this reader finds the failure's conversation, for `session`."""
+    vars(failure)["conversation"] = address
+
+
+def session(failure: RoutingFailure) -> SafeString | str:
+    link = list_link(failure, "session_id")
+    address = vars(failure).get("conversation")
+    if not address:
+        return link
+    return format_html('{} <a class="failure-open" href="{}">Open the conversation</a>', link, address)
 
 
 def causes(failure: RoutingFailure) -> str:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import msgspec
 
-from errors import metrics, report, translator
+from errors import links, metrics, report, translator
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.taxonomy import Action, Outcome, Stage
@@ -33,6 +33,7 @@ class ErrorPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     retry_after: int | None = None
     attempt: int | None = None
     field: str | None = None
+    help_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class Failure:
             retry_after=self.error.retry_after_ms,
             attempt=self.context.attempt,
             field=self.error.field,
+            help_url=links.help_url(spec.code),
         )
 
     def settle(self, told: str | None, *, deliveries: int, drops: int = 0) -> None:

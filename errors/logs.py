@@ -106,7 +106,10 @@ _ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "
 
 def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Other libraries' lines name what they connect to."""
-    event["event"] = redact(str(event["event"]))
+    event.pop("message", None)  # the event once more, where another handler has formatted the record before
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
     return event
 
 
@@ -121,7 +124,8 @@ def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping
     """For the readable log: no value can begin a line or steer a terminal, and a traceback's lines are indented."""
     shown = {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
     if event.get("exception"):
-        shown["exception"] = textwrap.indent(_visible(event["exception"], but="\n"), "    ", lambda line: True)
+        text = _visible(event["exception"].rstrip(), but="\n")
+        shown["exception"] = textwrap.indent(text, "    ", lambda line: True)
     return shown
 
 

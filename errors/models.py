@@ -53,6 +53,7 @@ class RoutingFailure(models.Model):
         app_label = "errors"
         verbose_name = "routing failure"
         ordering: ClassVar = ["-occurred_at", "-id"]
+        permissions: ClassVar = [("export_routingfailure", "Can export routing failures")]
         indexes: ClassVar = [
             # The list is newest first, narrowed by any of the closed sets. The first two indexes carry all of those, so
             # that only rows that match are looked up (a rare outcome among a million rows: 0.1 s instead of 1.3 s), and

@@ -121,6 +121,15 @@ def _without_quotes_of(text: str, private: str) -> str:
     return "".join(kept)
 
 
+_kept: set[str] = set()
+
+
+def keep_secret(value: str) -> None:
+    """From now on, never show `value`. For keys that are in no setting."""
+    _kept.add(value)
+    _known_secrets.cache_clear()
+
+
 @functools.cache
 def _known_secrets() -> tuple[str, ...]:
     """The values of this deployment's settings that nobody may read, longest first."""
@@ -132,6 +141,7 @@ def _known_secrets() -> tuple[str, ...]:
             address = {"address": host} if isinstance(host, str) else host
             values |= {_password_of(str(address.get("address", ""))), str(address.get("password") or "")}
     values.add(_password_of(getattr(settings, "REDIS_URL", "") or ""))
+    values |= _kept
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
     values |= {form for value in values for form in _escaped(value)}
     return tuple(sorted((value for value in values if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True))

@@ -5,6 +5,7 @@ Never a part of a word: `LIKE '%...%'` would read the whole table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from django.contrib.auth import get_user_model
@@ -15,6 +16,7 @@ from errors.failure import read_reference
 from errors.models import RoutingFailure
 
 _MAX_CHARS = 255  # characters; the longest value of the columns that are searched
+_QUOTED = re.compile(r"\bE-[0-9A-Z]{4}-?[0-9A-Z]{4}\b", re.IGNORECASE)
 _MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
 
 
@@ -35,8 +37,7 @@ def condition(text: str) -> Q:
 
 def described(text: str) -> list[str]:
     """Return what `condition` looks for, in words: for the page that has to say that it found nothing."""
-    text = text.strip()
-    reference = read_reference(text)
+    reference = _reference_in(text)
     return [
         *([f"the reference {reference}"] if reference else []),
         "a session, a connection or a user id that is exactly this",
@@ -48,16 +49,25 @@ def _meanings(text: str) -> Iterator[Q]:
     text = text.strip()
     if not text or len(text) > _MAX_CHARS:
         return
-    if reference := read_reference(text):
+    if reference := _reference_in(text):
         yield Q(reference=reference)
     yield Q(session_id=text)
     yield Q(connection_id=text)
     yield Q(user_id=text)
-    for user_id in _users_named(text):
+    for user_id in users_named(text):
         yield Q(user_id=user_id)
 
 
-def _users_named(name: str) -> list[str]:
+def _reference_in(text: str) -> str | None:
+    """Return the reference that `text` is, or that stands somewhere in a pasted sentence."""
+    if reference := read_reference(text):
+        return reference
+    quoted = _QUOTED.search(text)
+    return read_reference(quoted[0]) if quoted else None
+
+
+def users_named(name: str) -> list[str]:
+    """Return the ids of the users that have exactly this name."""
     users = get_user_model()
     try:
         keys = users._default_manager.filter(**{users.USERNAME_FIELD: name}).values_list("pk", flat=True)

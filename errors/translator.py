@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from channels.exceptions import ChannelFull, MessageTooLarge
 from django.core.exceptions import (
+    BadRequest,
     ObjectDoesNotExist,
     PermissionDenied,
     RequestDataTooBig,
@@ -39,6 +40,7 @@ TRANSLATIONS: dict[type[BaseException], tuple[ErrorSpec, int | None]] = {
     ValidationError: (INVALID_FORMAT, None),
     RequestDataTooBig: (FRAME_TOO_LARGE, None),
     SuspiciousOperation: (INVALID_FORMAT, None),
+    BadRequest: (INVALID_FORMAT, None),
     MessageTooLarge: (FRAME_TOO_LARGE, None),
     ChannelFull: (SERVER_BUSY, 1_000),
     TimeoutError: (SERVER_BUSY, 2_000),

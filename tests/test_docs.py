@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from chat import decode, groups, protocol, sessions
 from chat.conf import ChatSettings
+from chat.llm.conf import LlmSettings
 from chat.models import ChatMessage, ChatSession, Reply
 from errors import taxonomy
 from errors.conf import ErrorsSettings
@@ -190,7 +191,9 @@ class TestErrors:
 
 
 class TestConfiguration:
-    @pytest.mark.parametrize(("name", "kind"), [("CHAT", ChatSettings), ("ERRORS", ErrorsSettings)])
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("CHAT", ChatSettings), ("ERRORS", ErrorsSettings), ("LLM", LlmSettings)]
+    )
     def test_every_key_is_listed_with_its_true_default(self, name: str, kind: type[msgspec.Struct]) -> None:
         defaults = {
             field.name: written(msgspec.to_builtins(getattr(kind(), field.name)))
@@ -227,6 +230,8 @@ def table(section: str) -> dict[str, list[str]]:
 
 def written(value: Any) -> str:
     """A default as the table writes it."""
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if value or value == 0 else "empty"
@@ -236,6 +241,6 @@ def variables_read() -> Iterator[str]:
     """The names that config/settings.py asks the environment for, one by one."""
     for node in ast.walk(ast.parse((ROOT / "config" / "settings.py").read_text())):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            is_reader = ast.unparse(node.func) in {"_checked", "_boolean"} or ast.unparse(node.func).startswith("env.")
+            is_reader = ast.unparse(node.func).startswith(("_boolean", "env.", "os.environ.get"))
             if is_reader and str(node.args[0].value).isupper():
                 yield str(node.args[0].value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from django.test import Client
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "chat" / "static" / "chat"
+VENDOR = STATIC / "vendor"
 PASSWORD = "correct horse battery"
 SESSION_URL = "/chat/s/3f0c9a3e-5d35-4a53-9f60-0b1f6f1d0001/"
 
@@ -163,9 +165,19 @@ class TestMarkup:
 class TestScripts:
     def test_put_text_into_the_page_as_text_only(self):
         parsers = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function")
-        scripts = sorted(STATIC.rglob("*.js"))
+        scripts = sorted(STATIC.rglob("*.js"))  # libraries are *.mjs; DOMPurify is the one that parses
         assert len(scripts) > 10
         assert [(path.name, found[0]) for path in scripts if (found := parsers.search(path.read_text()))] == []
+
+    def test_use_libraries_as_they_were_published(self):
+        """vendor/README.md names every file with its checksum, and one module of ours imports each."""
+        rows = re.findall(r"^\| `([^`]+)` .*`(\w{64})` \|$", (VENDOR / "README.md").read_text(), re.M)
+        assert {str(path.relative_to(VENDOR)) for path in VENDOR.rglob("*.mjs")} == {name for name, _ in rows}
+        for name, checksum in rows:
+            assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == checksum, name
+            assert (VENDOR / name).parent.joinpath("LICENSE").exists()
+            users = [path.name for path in STATIC.rglob("*.js") if name in path.read_text()]
+            assert len(users) == 1, users
 
     def test_find_every_element_they_name(self, people):
         page = Markup(people("alice").client.get("/chat/").content.decode())

@@ -35,15 +35,43 @@ class ReplyRequest:
         return self.turns[-1].content
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, as the provider counts it. May be yielded once, at any time.
+
+    Raises:
+        ValueError: A negative number.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.prompt_tokens < 0 or self.completion_tokens < 0:
+            raise ValueError(f"token counts are not negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds a reply may take: to its first piece, between two, in all."""
+
+    first_token_s: float
+    next_token_s: float
+    total_s: float
+
+
 class Backend(Protocol):
-    """A provider. Made once per server process, without arguments; used by many replies at once."""
+    """A provider. Made once per server process, without arguments; used by many replies at once.
+
+    A class may also have `deadlines(model_id) -> Deadlines`; without it those of the settings hold.
+    """
 
     @property
     def models(self) -> Sequence[ModelInfo]:
         """What a person may choose from, in a stable order; the first is the default."""
         ...
 
-    def stream(self, request: ReplyRequest) -> AsyncIterator[str]:
+    def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         """Yield the answer in pieces of any size. A return is the end of a complete answer.
 
         Time limits are the caller's. Stopping closes the iterator: release the provider's connection then.

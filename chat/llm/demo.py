@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from chat import conf
 from chat.llm import demo_answers
-from chat.llm.base import ReplyRequest
+from chat.llm.base import ReplyRequest, Usage
 from chat.protocol import ModelInfo
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED
@@ -30,7 +30,7 @@ class DemoBackend:
         ModelInfo(id="demo-brief", name="Demo (brief)"),
     )
 
-    async def stream(self, request: ReplyRequest) -> AsyncIterator[str]:
+    async def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         kind = fault_kind(request.question)
         if kind is not None and request.attempt == 1:
             async for piece in self._fail(kind):

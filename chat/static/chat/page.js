@@ -10,10 +10,11 @@ import { Composer } from "./page/composer.js";
 import { ConnectionLine } from "./page/connection_line.js";
 import { Conversation } from "./page/conversation.js";
 import { button, h, icon } from "./page/dom.js";
+import { Drafts } from "./page/drafts.js";
 import { LogView } from "./page/log_view.js";
 import { Room } from "./page/room.js";
 import { SessionList } from "./page/session_list.js";
-import { ModelPicker, announcer, endButton, wireSidebar } from "./page/shell.js";
+import { ModelPicker, TypingLine, announcer, endButton, wireSidebar } from "./page/shell.js";
 import { strings } from "./page/strings.js";
 
 const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
@@ -28,12 +29,16 @@ const announce = announcer(find("announcer"));
 // --- The parts ---
 
 const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
-const client = new ChatClient({ url: socketUrl, storage: storageOrNone(), storageKey });
+const client = new ChatClient({ url: socketUrl, storage: storageOrNone("sessionStorage"), storageKey });
+const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
+const typing = new TypingLine(find("typing"));
 const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
 const log = new LogView(find("log"), find("jump-to-latest"));
 const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,
   onSend: (content) => room.say(content),
+  onChange: (text) => room.keepDraft(text),
+  onTyping: () => room.current.sessionId && client.typing(room.current.sessionId),
 });
 const line = new ConnectionLine(find("connection-line"), {
   connect: () => client.connect(),
@@ -45,7 +50,7 @@ const models = new ModelPicker(find("conversation-tools"), (modelId) => {
   if (room.current.sessionId) client.selectModel(room.current.sessionId, modelId);
 });
 const conversation = new Conversation(log.list, {
-  retry: (messageId) => client.retry(messageId, { modelId: models.value }),
+  retry: (messageId, mode) => client.retry(messageId, { mode, modelId: models.value }),
   stop: (replyId) => client.stop(replyId),
   resend: (ref) => room.resend(ref),
   edit: (ref) => composer.insert(room.remove(ref)),
@@ -58,7 +63,9 @@ const conversation = new Conversation(log.list, {
 const sessions = new SessionList(find("session-list"), api, {
   urlOf,
   open: (sessionId) => room.open(sessionId),
-  onError: (failure) => room.showHttpError(failure),
+  onChange: (session) => room.takeChange(session),
+  onDelete: (sessionId) => room.takeDeletion(sessionId),
+  onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
 });
 const room = new Room({
   facts,
@@ -69,12 +76,14 @@ const room = new Room({
   composer,
   models,
   conversation,
+  drafts,
+  typing,
   sessions,
   loginUrl,
   urlOf,
   title: find("conversation-title"),
   endedNote: find("ended-note"),
-  end: endButton(find("conversation-tools"), () => room.end()),
+  end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
   closeSidebar: wireSidebar({
     sidebar: find("sidebar"),
     backdrop: find("backdrop"),
@@ -91,6 +100,7 @@ function listen(type, listener) {
 
 listen("state", (detail) => {
   line.show(detail);
+  if (detail.state !== "open") typing.hide();
   conversation.refresh();
   if (detail.state === "open") room.openAgainIfFailed();
 });
@@ -108,6 +118,7 @@ listen("session", (detail) => {
 listen("message", (message) => {
   sessions.touch(message.session_id, message.timestamp);
   if (!room.isHere(message.session_id)) return;
+  if (message.sender === "user") typing.hide();
   const isOwn = conversation.isPending(message.client_ref);
   conversation.addMessage(message, { isFresh: true });
   log.showWelcome();
@@ -124,6 +135,7 @@ listen("reply", (detail) => {
 listen("error", (detail) => {
   const { error, request, session_id, reply_id, retryAt } = detail;
   const isHere = !session_id || room.isHere(session_id);
+  if (request === "model_select" && isHere && !retryAt) models.revert();
   if (isHere) announce(strings.announceError(error.message));
   if (reply_id) {
     if (isHere) conversation.failReply(detail);
@@ -135,16 +147,28 @@ listen("error", (detail) => {
   if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
 });
 
+listen("ack", ({ request, session_id }) => {
+  if (request === "model_select" && room.isHere(session_id)) models.confirm();
+});
+
+listen("typing", ({ session_id }) => room.isHere(session_id) && typing.show());
+
 listen("resumed", ({ session_id, recovered }) => {
   if (!room.isHere(session_id)) return;
   log.showNotice();
   if (!recovered) room.open(session_id, { isNewEntry: false });
 });
 
-listen("notification", ({ session_id, content, metadata = {} }) => {
+listen("notification", ({ session_id, content, timestamp, metadata = {} }) => {
   if (metadata.event === "session_updated") {
-    sessions.setTitle(session_id, metadata.title);
-    if (session_id === room.current.sessionId) room.showTitle(metadata.title);
+    sessions.update(session_id, { title: metadata.title });
+    room.takeChange({ session_id, title: metadata.title });
+  } else if (metadata.event === "session_ended") {
+    sessions.update(session_id, { ended_at: timestamp });
+    room.takeChange({ session_id, ended_at: timestamp });
+  } else if (metadata.event === "session_deleted") {
+    sessions.remove(session_id);
+    room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
   } else if (content) {
     const close = { label: strings.dismiss, iconName: "close", className: "icon-button small" };
     const dismiss = button({ ...close, onClick: () => log.showNotice() });
@@ -190,22 +214,27 @@ find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
   client.close();
-  storageOrNone()?.removeItem(storageKey); // what was not sent stays with nobody
+  storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
+  drafts.forgetAll();
 });
 addEventListener("popstate", showAddress);
 addEventListener("online", () => client.wake());
 addEventListener("pageshow", (event) => event.persisted && client.wake());
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && client.wake());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  client.wake();
+  sessions.refreshSoon(); // what was said on another device in a conversation that is not open here
+});
 
 if (hasBegun) showAddress();
 else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
 sessions.load();
 client.connect();
 
-/** Some privacy settings forbid the storage. */
-function storageOrNone() {
+/** Some privacy settings forbid the storage. @param {"sessionStorage"|"localStorage"} kind */
+function storageOrNone(kind) {
   try {
-    return sessionStorage;
+    return globalThis[kind];
   } catch {
     return undefined;
   }

@@ -37,15 +37,25 @@ export class Api {
     return this.#fetch(`sessions/${encodeURIComponent(sessionId)}/end`, {}, "POST");
   }
 
-  async #fetch(path, parameters, method = "GET") {
+  rename(sessionId, title) {
+    return this.#fetch(`sessions/${encodeURIComponent(sessionId)}`, {}, "PATCH", { title });
+  }
+
+  deleteSession(sessionId) {
+    return this.#fetch(`sessions/${encodeURIComponent(sessionId)}`, {}, "DELETE");
+  }
+
+  async #fetch(path, parameters, method = "GET", content = undefined) {
     const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value ?? false));
     const headers = { Accept: "application/json" };
     if (method !== "GET") headers["X-CSRFToken"] = this.#csrfToken;
+    if (content) headers["Content-Type"] = "application/json";
+    const request = { method, headers, credentials: "same-origin", body: content && JSON.stringify(content) };
     let response;
     try {
-      response = await fetch(`${this.#prefix}/${path}?${query}`, { method, headers, credentials: "same-origin" });
+      response = await fetch(`${this.#prefix}/${path}?${query}`, request);
     } catch {
-      throw new ApiError(0, { message: strings.notLoaded, actions: ["retry"] });
+      throw new ApiError(0, { message: method === "GET" ? strings.notLoaded : strings.notDone, actions: ["retry"] });
     }
     const body = await response.json().catch(() => ({}));
     if (response.ok) return body;

@@ -12,14 +12,17 @@ export class Composer {
   #send;
   #hint;
   #maxChars;
+  #onChange;
 
   /**
    * @param {HTMLFormElement} form
    * @param {object} options
    * @param {number} options.maxChars Unicode code points
    * @param {(content: string) => void} options.onSend
+   * @param {(text: string) => void} options.onChange the person has changed what is in the box
+   * @param {() => void} options.onTyping
    */
-  constructor(form, { maxChars, onSend }) {
+  constructor(form, { maxChars, onSend, onChange, onTyping }) {
     this.#form = form;
     this.#text = form.querySelector("textarea");
     this.#send = form.querySelector("button[type=submit]");
@@ -29,7 +32,12 @@ export class Composer {
     this.#send.append(icon("send"));
     this.#send.setAttribute("aria-label", strings.send);
     this.#send.title = strings.send;
-    this.#text.addEventListener("input", () => this.#update());
+    this.#onChange = onChange;
+    this.#text.addEventListener("input", () => {
+      this.#update();
+      onChange(this.#text.value);
+      if (!this.isEmpty) onTyping();
+    });
     this.#text.addEventListener("keydown", (event) => this.#onKey(event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -50,7 +58,15 @@ export class Composer {
   insert(content) {
     this.#text.value = this.isEmpty ? content : `${content}\n${this.#text.value}`;
     this.#update();
+    this.#onChange(this.#text.value);
     this.focus();
+  }
+
+  /** Show what was typed here before. */
+  restore(draft) {
+    if (this.#text.value === draft) return;
+    this.#text.value = draft;
+    this.#update();
   }
 
   set hidden(isHidden) {
@@ -70,6 +86,7 @@ export class Composer {
     const content = this.#text.value;
     this.#text.value = "";
     this.#update();
+    this.#onChange("");
     onSend(content);
     this.focus();
   }

@@ -29,6 +29,7 @@ export class Conversation {
   }
 
   clear() {
+    for (const exchange of this.#exchanges) exchange.close();
     this.#exchanges = [];
     this.#byMessage.clear();
     this.#byRef.clear();

@@ -1,4 +1,4 @@
-/** Building elements. Text goes in as text nodes only; nothing on this page is ever parsed as markup. */
+/** Building elements. Text goes in as text nodes only; only `markdown_view.js` ever parses markup, and sanitises it. */
 
 import { ICONS } from "./icons.js";
 

@@ -1,5 +1,6 @@
 /** The card that tells a failure where it happened: one sentence, what became of the message, what to do now. */
 
+import { copyButton } from "./copy_button.js";
 import { button, countDown, h, icon } from "./dom.js";
 import { strings } from "./strings.js";
 
@@ -7,6 +8,8 @@ import { strings } from "./strings.js";
  * @param {object} error as in an `error` frame
  * @param {object} [handlers] what can be done; a button appears where there is a handler and `actions` allows it
  * @param {(button: HTMLButtonElement) => void} [handlers.onRetry]
+ * @param {() => void} [handlers.onContinue] go on from the text that is there
+ * @param {() => void} [handlers.onCancel] do not try again by itself
  * @param {() => void} [handlers.onSendAgain] the message itself was refused; harmless under its old ref
  * @param {() => void} [handlers.onEdit]
  * @param {() => void} [handlers.onRemove]
@@ -42,14 +45,16 @@ function actionRow(error, handlers, retryAt) {
   const actions = new Set(error.actions ?? []);
   const mayResend = actions.has("retry") || actions.has("sign_in") || error.outcome === "unknown";
   const offers = [
+    [actions.has("retry") && !retryAt, handlers.onContinue, () => continueButton(handlers.onContinue)],
     [actions.has("retry") && !retryAt, handlers.onRetry, () => retryButton(error, handlers.onRetry)],
+    [retryAt, handlers.onCancel, () => action(strings.cancelRepetition, "close", handlers.onCancel)],
     [mayResend && !retryAt, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
     [actions.has("switch_model"), handlers.onModel, () => action(strings.chooseModel, "down", handlers.onModel)],
     [actions.has("new_session"), handlers.onNew, () => action(strings.newConversation, "plus", handlers.onNew)],
     [!retryAt, handlers.onEdit, () => action(strings.edit, "edit", handlers.onEdit)],
     [!retryAt, handlers.onRemove, () => action(strings.remove, "close", handlers.onRemove)],
     [actions.has("sign_in"), handlers.loginUrl, () => link(strings.signIn, handlers.loginUrl, "button small")],
-    [isOwnPath(error.help_url), true, () => link(strings.whatItMeans, error.help_url, "help-link")],
+    [isOwnPath(error.help_url), true, () => helpLink(error.help_url)],
   ];
   const buttons = offers.filter(([isOpen, handler]) => isOpen && handler).map(([, , make]) => make());
   return buttons.length > 0 && h("div", { class: "error-actions" }, ...buttons);
@@ -61,6 +66,20 @@ function action(text, iconName, onClick) {
 
 function link(text, href, className) {
   return h("a", { class: className, href }, text);
+}
+
+function helpLink(href) {
+  return h("a", { class: "help-link", href, target: "_blank", rel: "noopener" }, strings.whatItMeans);
+}
+
+/** Lets the answer go on from where it broke off. */
+export function continueButton(onContinue) {
+  const go = action(strings.continueReply, "forward", () => {
+    go.disabled = true;
+    setText(go, strings.askingAgain);
+    onContinue();
+  });
+  return go;
 }
 
 /** Asks again; not before the time the server told. */
@@ -82,26 +101,9 @@ function retryButton(error, onRetry) {
 }
 
 export function referenceLine(reference) {
-  const copy = button({
-    label: strings.copyReference(reference),
-    iconName: "copy",
-    className: "icon-button small",
-    onClick: () => copyText(reference, code, copy),
-  });
   const code = h("code", {}, reference);
+  const copy = copyButton({ label: strings.copyReference(reference), text: () => reference, element: code });
   return h("p", { class: "reference" }, `${strings.reference} `, code, copy);
-}
-
-/** Copy, or where the browser does not let us (no https), select it for the person to copy. */
-async function copyText(text, element, copy) {
-  try {
-    await navigator.clipboard.writeText(text);
-    const note = h("span", { class: "copied", role: "status" }, strings.copied);
-    copy.after(note);
-    setTimeout(() => note.remove(), 2_000);
-  } catch {
-    getSelection().selectAllChildren(element);
-  }
 }
 
 function setText(element, text) {

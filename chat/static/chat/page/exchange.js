@@ -7,6 +7,7 @@
 import { h } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { QuestionView, ReplyView } from "./message_view.js";
+import { Repetition } from "./repetition.js";
 import { strings } from "./strings.js";
 
 const RUNNING = new Set(["pending", "streaming"]);
@@ -22,11 +23,13 @@ export class Exchange {
   #replies = new Map(); // reply_id -> {state, error?, view}
   #refusal = null; // {error, retryAt?}: the question itself was refused
   #shownRefusal = null;
+  #references = new Set(); // of failures that were told here
+  #repetition = new Repetition();
   #actions;
 
   /**
    * @param {object} actions what the page does on a person's behalf
-   * @param {(messageId: string) => void} actions.retry
+   * @param {(messageId: string, mode?: string) => void} actions.retry mode "continue": from the text that is there
    * @param {(replyId: string) => void} actions.stop
    * @param {(ref: string) => void} actions.resend
    * @param {(ref: string) => void} actions.edit
@@ -53,13 +56,16 @@ export class Exchange {
     } else {
       this.#refusal = message.error ? { error: message.error } : null;
     }
+    this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
     this.#showQuestion();
   }
 
   /** The question, or a request about it, was refused. */
   setRefusal(error, retryAt = null) {
+    this.#repetition.cancel();
     this.#refusal = { error, retryAt };
+    this.#note(error);
     this.#showReplies();
     this.#showQuestion();
   }
@@ -68,11 +74,17 @@ export class Exchange {
   setReply({ reply_id, state, text, delta, error, timestamp, isFresh = false }) {
     this.#refusal = null;
     const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id);
+    const isRunning = RUNNING.has(state);
     if (delta !== undefined) reply.view.append(delta);
-    else if (text !== undefined) reply.view.show(text);
+    else if (text !== undefined) reply.view.show(text, { isWhole: !isRunning });
     reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
     if (delta !== undefined && reply.state === state) return; // nothing else is new
     Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp, isFresh });
+    this.#note(error);
+    this.#repetition.consider(reply, {
+      again: () => this.#retry(),
+      onCancel: () => this.#recard(reply),
+    });
     this.#showReplies();
     this.#showQuestion();
   }
@@ -83,6 +95,11 @@ export class Exchange {
     this.#showQuestion();
   }
 
+  /** It is not shown any more: nothing is tried again by itself. */
+  close() {
+    this.#repetition.cancel();
+  }
+
   #addReply(replyId) {
     const reply = { state: "pending", view: new ReplyView(() => this.#actions.stop(replyId)) };
     this.#replies.set(replyId, reply);
@@ -90,17 +107,38 @@ export class Exchange {
     return reply;
   }
 
+  #note(error) {
+    if (error?.reference) this.#references.add(error.reference);
+  }
+
+  #retry(mode) {
+    if (this.question?.message_id) this.#actions.retry(this.question.message_id, mode);
+  }
+
+  get #newest() {
+    return [...this.#replies.values()].at(-1);
+  }
+
   #showReplies() {
-    const newest = [...this.#replies.values()].at(-1);
     for (const reply of this.#replies.values()) {
       const isRunning = RUNNING.has(reply.state);
-      const isOver = reply !== newest && !isRunning;
+      const isOver = reply !== this.#newest && !isRunning;
       if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#actions.isOpen() });
-      else reply.view.showEnd({ note: NOTES[reply.state], timestamp: reply.hasText && reply.timestamp });
+      else reply.view.showEnd(this.#ending(reply, isOver));
       // What became of a retry is newer than what it was about.
       reply.view.showCard(reply.error && !isOver && !this.#refusal ? this.#replyCard(reply) : null);
       reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
     }
+  }
+
+  #ending({ state, hasText, timestamp, error }, isOver) {
+    // Of an answer that ended in an error, the card offers to go on.
+    const canContinue = state === "stopped" && hasText && !error && !isOver && this.question?.message_id;
+    return {
+      note: NOTES[state],
+      timestamp: hasText && timestamp,
+      onContinue: canContinue ? () => this.#retry("continue") : null,
+    };
   }
 
   #progressWords({ state }) {
@@ -109,24 +147,39 @@ export class Exchange {
   }
 
   #replyCard(reply) {
-    reply.card ??= errorCard(reply.error, this.#replyHandlers(), { isFresh: reply.isFresh });
+    const { retryAt } = this.#repetition;
+    const handlers = { ...this.#replyHandlers(), onCancel: retryAt && (() => this.#repetition.cancel()) };
+    if (reply.state === "partial" && handlers.onRetry) handlers.onContinue = () => this.#retry("continue");
+    reply.card ??= errorCard(reply.error, handlers, { isFresh: reply.isFresh, retryAt });
     return reply.card;
   }
 
+  #recard(reply) {
+    reply.card = null;
+    this.#showReplies();
+  }
+
   #replyHandlers() {
-    const { retry, chooseModel, startNew, loginUrl } = this.#actions;
-    const messageId = this.question?.message_id;
-    const onRetry = messageId && (() => retry(messageId));
+    const { chooseModel, startNew, loginUrl } = this.#actions;
+    const onRetry = this.question?.message_id && (() => this.#retry());
     return { onRetry, onModel: chooseModel, onNew: startNew, loginUrl: loginUrl() };
   }
 
   #showQuestion() {
     if (!this.#view) return;
     this.#view.showState(this.#questionState());
+    this.#view.showPast(this.#pastReferences());
     const { error, retryAt } = this.#refusal ?? {};
     if (this.#shownRefusal === this.#refusal) return;
     this.#shownRefusal = this.#refusal;
     this.#view.showCard(error && errorCard(error, this.#refusalHandlers(), { retryAt, tellsOutcome: !this.isStored }));
+  }
+
+  /** What was told here and is not on a card now, once it has been made good. */
+  #pastReferences() {
+    const current = new Set([this.#newest?.error?.reference, this.#refusal?.error?.reference]);
+    if (!this.isStored) return [];
+    return [...this.#references].filter((reference) => !current.has(reference));
   }
 
   get isStored() {
@@ -147,7 +200,6 @@ export class Exchange {
       if (this.#refusal) return this.#refusal.error.outcome === "unknown" ? "unknown" : "rejected";
       return this.#actions.isOpen() ? "sending" : "waiting";
     }
-    const newest = [...this.#replies.values()].at(-1);
-    return QUESTION_STATES[newest?.state ?? this.question.reply?.state] ?? "saved";
+    return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
   }
 }

@@ -16,5 +16,8 @@ export const ICONS = {
   copy: "M9 9h10v11H9zM6 15H5V4h10v2",
   retry: "M20 11a8 8 0 1 0-2.3 6.4M20 5v6h-6",
   edit: "M4 20l1-4L16 5l3 3L8 19z",
+  more: "M5 12h.01M12 12h.01M19 12h.01",
+  delete: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13",
+  forward: "M6 5l8 7-8 7M16 5v14",
   offline: "M3 3l18 18M8.5 16a5 5 0 0 1 7 0M5 12.5a10 10 0 0 1 5-2.7M14.5 10a10 10 0 0 1 4.5 2.5M12 20v.01",
 };

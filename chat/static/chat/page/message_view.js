@@ -1,6 +1,8 @@
 /** The two kinds of entry in the log: what the person wrote, and what was answered. Elements only; no decisions. */
 
 import { button, h, icon } from "./dom.js";
+import { continueButton, referenceLine } from "./error_card.js";
+import { MarkdownView } from "./markdown_view.js";
 import { clockTime, fullTime, strings } from "./strings.js";
 
 /** Icon of each state of a person's message; the words are in `strings.states`. */
@@ -21,6 +23,7 @@ export class QuestionView {
   #state = h("span", { class: "message-state" });
   #time = h("time", {});
   #card = h("div", { class: "card-slot" });
+  #past = h("div", { class: "past-failures" });
 
   constructor() {
     this.text = h("div", { class: "message-text", dir: "auto" });
@@ -29,8 +32,16 @@ export class QuestionView {
       { class: "message question", "aria-label": strings.you },
       this.text,
       h("p", { class: "message-meta" }, this.#time, this.#state),
+      this.#past,
       this.#card,
     );
+  }
+
+  /** Failures that a later try has made good: their references can still be quoted. */
+  showPast(references) {
+    if (this.#past.childElementCount === references.length) return;
+    const line = (reference) => h("div", { class: "past-failure" }, strings.pastFailure, referenceLine(reference));
+    this.#past.replaceChildren(...references.map(line));
   }
 
   show({ content, timestamp }) {
@@ -56,27 +67,27 @@ export class ReplyView {
   #time = h("time", {});
   #card = h("div", { class: "card-slot" });
   #shown = ""; // state of the progress line
+  #markdown = new MarkdownView();
 
   /** @param {() => void} onStop */
   constructor(onStop) {
     this.onStop = onStop;
-    this.text = h("div", { class: "message-text", dir: "auto" });
     this.element = h(
       "article",
       { class: "message reply", "aria-label": strings.assistant },
-      this.text,
+      this.#markdown.element,
       this.#progress,
-      this.#card,
       this.#meta,
+      this.#card,
     );
   }
 
   append(delta) {
-    this.text.append(delta);
+    this.#markdown.append(delta);
   }
 
-  show(text) {
-    this.text.textContent = text;
+  show(text, { isWhole }) {
+    this.#markdown.show(text, { isWhole });
   }
 
   /** It is being written, or waits for the connection to go on. */
@@ -89,14 +100,15 @@ export class ReplyView {
     this.#progress.replaceChildren(h("span", {}, words), dots, ...(canStop ? [button(stop)] : []));
   }
 
-  /** It has ended; `note` says how, if not well. */
-  showEnd({ note = null, timestamp = null } = {}) {
+  /** It has ended; `note` says how, if not well, and `onContinue` lets it go on. */
+  showEnd({ note = null, timestamp = null, onContinue = null } = {}) {
     this.#shown = "";
     this.element.removeAttribute("aria-busy");
     this.#progress.replaceChildren();
     if (timestamp) showTime(this.#time, timestamp);
     const words = note && h("span", { class: "message-state" }, icon("partial"), note);
-    this.#meta.replaceChildren(...[timestamp && this.#time, words].filter(Boolean));
+    const more = onContinue && continueButton(onContinue);
+    this.#meta.replaceChildren(...[timestamp && this.#time, words, more].filter(Boolean));
   }
 
   showCard(card = null) {

@@ -4,6 +4,7 @@
  * Knows the client and the API through the page, which also feeds it with the client's events.
  */
 
+import { h } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { welcome } from "./shell.js";
 import { strings } from "./strings.js";
@@ -65,8 +66,9 @@ export class Room {
   /** The server has opened a session for the message with this ref. */
   takeSession({ session_id, opener }) {
     if (opener !== this.current.opener) return;
-    const { sessions, end, urlOf } = this.#page;
+    const { sessions, drafts, end, urlOf } = this.#page;
     Object.assign(this.current, { sessionId: session_id, opener: null });
+    drafts.adopt(session_id);
     history.replaceState(null, "", urlOf(session_id));
     sessions.setCurrent(session_id);
     end.hidden = false;
@@ -88,7 +90,9 @@ export class Room {
 
   /** Nobody can write here any more. */
   showEnded() {
-    this.showSession({ title: this.#page.title.textContent, ended_at: true });
+    const { composer, endedNote, end } = this.#page;
+    composer.hidden = end.hidden = true;
+    endedNote.hidden = false;
   }
 
   showPending() {
@@ -126,16 +130,28 @@ export class Room {
     return item?.content ?? "";
   }
 
-  async end() {
-    const { api, sessions } = this.#page;
-    const { sessionId } = this.current;
-    try {
-      const { session } = await api.endSession(sessionId);
-      if (this.isHere(sessionId)) this.showSession(session);
-      sessions.refreshSoon();
-    } catch (failure) {
-      this.showHttpError(failure, () => this.end());
-    }
+  /** Keep what was typed, for this conversation. */
+  keepDraft(text) {
+    this.#page.drafts.set(this.current.sessionId, text);
+  }
+
+  // --- What was done to a conversation, here or on another device ---
+
+  takeChange({ session_id, title, ended_at }) {
+    if (!this.isHere(session_id)) return;
+    if (title) this.showTitle(title);
+    if (ended_at) this.showEnded();
+  }
+
+  takeDeletion(sessionId, { notice = "" } = {}) {
+    const { drafts, client, log } = this.#page;
+    drafts.set(sessionId, "");
+    for (const { ref } of client.pending(sessionId)) client.discard(ref);
+    if (sessionId !== this.current.sessionId) return;
+    client.unfollow(sessionId);
+    this.current.sessionId = null;
+    this.startNew();
+    if (notice) log.showNotice(h("div", { class: "notice" }, notice));
   }
 
   // --- Failures of the conversation as a whole ---
@@ -160,7 +176,7 @@ export class Room {
 
   /** Make another conversation the one on the page. */
   #show(next, url, entry = null) {
-    const { client, composer, conversation, log, sessions, end, closeSidebar } = this.#page;
+    const { client, composer, conversation, drafts, log, sessions, end, typing, closeSidebar } = this.#page;
     const { sessionId } = this.current;
     if (sessionId && sessionId !== next.sessionId) client.unfollow(sessionId);
     this.current = next;
@@ -171,6 +187,8 @@ export class Room {
     log.offerEarlier(null);
     sessions.setCurrent(next.sessionId);
     end.hidden = true;
+    typing.hide();
+    composer.restore(drafts.get(next.sessionId));
     closeSidebar();
     if (matchMedia("(pointer: fine)").matches) composer.focus(); // elsewhere it would open the keyboard
     return next;

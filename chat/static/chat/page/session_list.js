@@ -1,19 +1,29 @@
 /** The person's conversations, newest activity first, page by page. Each is a link, so it also opens in a tab. */
 
+import { confirmed } from "./dialog.js";
 import { button, h } from "./dom.js";
 import { errorCard } from "./error_card.js";
-import { fullTime, shortTime, strings } from "./strings.js";
+import { SessionItem } from "./session_item.js";
+import { SessionMenu } from "./session_menu.js";
+import { strings } from "./strings.js";
 
 const REFRESH_MS = 1_000; // several events in a row ask for one refresh
+const PAGE = 30;
 
 export class SessionList {
-  #element;
+  #list = h("ul", { hidden: true });
+  #empty = h("p", { class: "session-list-empty", hidden: true }, strings.noConversations);
+  #more = button({ text: strings.showMore, className: "button quiet", onClick: () => this.#loadMore() });
+  #failure = h("div", {});
+  #menu;
   #api;
   #actions;
-  #sessions = [];
+  #items = new Map(); // session id -> SessionItem
+  #order = []; // session ids as shown
   #next = null;
   #current = null;
   #refreshTimer = null;
+  #deleting = new Set(); // session ids; what the server then says of them is no news
 
   /**
    * @param {HTMLElement} element
@@ -21,16 +31,29 @@ export class SessionList {
    * @param {object} actions
    * @param {(sessionId: string) => string} actions.urlOf
    * @param {(sessionId: string) => void} actions.open
-   * @param {(error: import("./api.js").ApiError) => void} actions.onError
+   * @param {(session: object) => void} actions.onChange the person changed a session: {session_id, title, ended_at}
+   * @param {(sessionId: string) => void} actions.onDelete
+   * @param {(error: Error, onRetry?: () => void) => void} actions.onError
    */
   constructor(element, api, actions) {
-    this.#element = element;
     this.#api = api;
-    this.#actions = actions;
+    this.#menu = new SessionMenu(element.parentElement);
+    this.#actions = {
+      ...actions,
+      rename: (sessionId, title) => this.#rename(sessionId, title),
+      showMenu: (item, opener) => this.#showMenu(item, opener),
+    };
+    this.#more.hidden = true;
+    element.replaceChildren(this.#failure, this.#list, this.#empty, this.#more);
   }
 
   async load() {
-    await this.#fetch({ limit: Math.max(30, this.#sessions.length) }, (page) => (this.#sessions = page.sessions));
+    await this.#fetch({ limit: Math.max(PAGE, this.#order.length) }, ({ sessions }) => {
+      const known = new Set(sessions.map(({ session_id }) => session_id));
+      for (const id of this.#order) if (!known.has(id)) this.#items.delete(id);
+      this.#order = [];
+      for (const session of sessions) this.#put(session);
+    });
   }
 
   /** Something has happened to the list: load it again soon. */
@@ -43,13 +66,14 @@ export class SessionList {
 
   /** Something was said in a session: it is the newest now. */
   touch(sessionId, timestamp) {
-    const session = this.#sessions.find((other) => other.session_id === sessionId);
-    if (!session) {
+    const item = this.#items.get(sessionId);
+    if (!item) {
       this.refreshSoon();
       return;
     }
-    session.last_activity_at = timestamp;
-    this.#sessions = [session, ...this.#sessions.filter((other) => other !== session)];
+    if (timestamp <= item.session.last_activity_at) return;
+    item.show({ ...item.session, last_activity_at: timestamp });
+    this.#order = [sessionId, ...this.#order.filter((id) => id !== sessionId)];
     this.#render();
   }
 
@@ -58,68 +82,128 @@ export class SessionList {
     this.#render();
   }
 
-  setTitle(sessionId, title) {
-    const session = this.#sessions.find((other) => other.session_id === sessionId);
-    if (!session) {
-      this.refreshSoon();
-      return;
-    }
-    session.title = title;
-    this.#render();
+  /** Something about a session is different now: its title, or that it has ended. */
+  update(sessionId, changes) {
+    const item = this.#items.get(sessionId);
+    if (item) item.show({ ...item.session, ...changes });
+    else this.refreshSoon();
   }
+
+  /** Whether the person is deleting it on this very page. */
+  isDeleting(sessionId) {
+    return this.#deleting.has(sessionId);
+  }
+
+  remove(sessionId) {
+    const wasFocused = this.#items.get(sessionId)?.element.contains(document.activeElement);
+    const place = this.#order.indexOf(sessionId);
+    this.#items.delete(sessionId);
+    this.#order = this.#order.filter((id) => id !== sessionId);
+    this.#render();
+    if (wasFocused) this.#items.get(this.#order[Math.min(place, this.#order.length - 1)])?.focus();
+  }
+
+  // --- What the person does ---
+
+  #showMenu(item, opener) {
+    const { id, session, title } = item;
+    this.#menu.show(opener, [
+      [strings.rename, "edit", () => item.edit()],
+      ...(session.ended_at ? [] : [[strings.end, "end", () => this.end(id)]]),
+      [strings.delete, "delete", () => this.#delete(id, title)],
+    ]);
+  }
+
+  async #rename(sessionId, title) {
+    const before = this.#items.get(sessionId).session.title;
+    this.update(sessionId, { title });
+    await this.#change(
+      async () => this.#actions.onChange((await this.#api.rename(sessionId, title)).session),
+      () => this.update(sessionId, { title: before }),
+    );
+  }
+
+  /** End a session, after a question. */
+  async end(sessionId) {
+    if (!(await confirmed({ title: strings.endQuestion, text: strings.endExplained, action: strings.end }))) return;
+    await this.#change(async () => {
+      const { session } = await this.#api.endSession(sessionId);
+      this.update(sessionId, session);
+      this.#actions.onChange(session);
+    });
+  }
+
+  async #delete(sessionId, title) {
+    const question = { title: strings.deleteQuestion, text: strings.deleteExplained(title), action: strings.delete };
+    if (!(await confirmed(question))) return;
+    await this.#change(async () => {
+      this.#deleting.add(sessionId);
+      await this.#api.deleteSession(sessionId).finally(() => setTimeout(() => this.#deleting.delete(sessionId), REFRESH_MS));
+      this.remove(sessionId);
+      this.#actions.onDelete(sessionId);
+    });
+  }
+
+  async #change(work, undo = () => {}) {
+    try {
+      await work();
+    } catch (failure) {
+      undo();
+      this.#actions.onError(failure, () => this.#change(work, undo));
+    }
+  }
+
+  // --- Loading and showing ---
 
   async #fetch(parameters, take) {
     try {
       const page = await this.#api.sessions(parameters);
       take(page);
       this.#next = page.has_more ? page.next : null;
+      this.#failure.replaceChildren();
       this.#render();
     } catch (failure) {
-      if (failure.status === 401) this.#actions.onError(failure);
-      else this.#showFailure(failure.error);
+      if (failure.status === 401 || !failure.error) this.#actions.onError(failure);
+      else if (this.#order.length === 0) this.#showFailure(failure.error); // else what is there is better than nothing
     }
   }
 
   async #loadMore() {
-    const known = new Set(this.#sessions.map((session) => session.session_id));
-    await this.#fetch({ limit: 30, cursor: this.#next }, (page) => {
-      this.#sessions.push(...page.sessions.filter((session) => !known.has(session.session_id)));
+    await this.#fetch({ limit: PAGE, cursor: this.#next }, ({ sessions }) => {
+      const fresh = sessions.filter(({ session_id }) => !this.#items.has(session_id));
+      for (const session of fresh) this.#put(session);
+      if (this.#order.length) setTimeout(() => this.#items.get(fresh[0]?.session_id)?.focus());
     });
   }
 
+  #put(session) {
+    const item = this.#items.get(session.session_id);
+    if (item) item.show(session);
+    else this.#items.set(session.session_id, new SessionItem(session, this.#actions));
+    this.#order.push(session.session_id);
+  }
+
   #showFailure(error) {
-    if (!error || this.#sessions.length) return; // what is there is better than nothing
-    this.#element.replaceChildren(errorCard(error, { onRetry: () => this.load() }, { tellsOutcome: false }));
+    this.#failure.replaceChildren(errorCard(error, { onRetry: () => this.load() }, { tellsOutcome: false }));
   }
 
+  /** Bring the entries into their order; those that stay where they are keep the focus and what is typed there. */
   #render() {
-    const focused = document.activeElement?.dataset?.sessionId;
-    const items = this.#sessions.map((session) => h("li", {}, this.#link(session)));
-    const onClick = () => this.#loadMore();
-    const more = this.#next && button({ text: strings.showMore, className: "button quiet", onClick });
-    const empty = h("p", { class: "session-list-empty" }, strings.noConversations);
-    this.#element.replaceChildren(...[items.length ? h("ul", {}, ...items) : empty, more].filter(Boolean));
-    if (focused) this.#element.querySelector(`[data-session-id="${CSS.escape(focused)}"]`)?.focus();
-  }
-
-  #link({ session_id, title, last_activity_at, ended_at }) {
-    const isCurrent = session_id === this.#current;
-    const moment = { datetime: last_activity_at, title: fullTime(last_activity_at) };
-    const attributes = {
-      class: "session-link",
-      href: this.#actions.urlOf(session_id),
-      "aria-current": isCurrent && "page",
-      "data-session-id": session_id,
-      on: { click: (event) => this.#open(event, session_id) },
-    };
-    const time = h("time", moment, shortTime(last_activity_at));
-    const facts = h("span", { class: "session-facts" }, time, ended_at && h("span", {}, strings.endedMark));
-    return h("a", attributes, h("span", { class: "session-title", dir: "auto" }, title || strings.untitled), facts);
-  }
-
-  #open(event, sessionId) {
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return; // a new tab is the browser's business
-    event.preventDefault();
-    this.#actions.open(sessionId);
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    const items = this.#order.map((id) => this.#items.get(id));
+    for (const item of items) {
+      item.isMoved = true;
+      item.isCurrent = item.id === this.#current;
+    }
+    for (const element of [...this.#list.children]) if (!items.some((item) => item.element === element)) element.remove();
+    items.forEach(({ element }, index) => {
+      const there = this.#list.children[index] ?? null;
+      if (there !== element) this.#list.insertBefore(element, there);
+    });
+    if (focused?.isConnected && focused !== document.activeElement) focused.focus();
+    for (const item of items) item.isMoved = false;
+    this.#list.hidden = items.length === 0;
+    this.#empty.hidden = items.length > 0 || this.#failure.hasChildNodes();
+    this.#more.hidden = !this.#next;
   }
 }

@@ -3,6 +3,7 @@
 import { button, h, icon } from "./dom.js";
 import { strings } from "./strings.js";
 
+const TYPING_MS = 6_000; // twice as long as the other device waits between two signs
 const ANNOUNCED_MS = 20_000; // long enough to be read out, short enough not to be found later by browsing
 
 /** Say something to screen readers. */
@@ -34,13 +35,17 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
   });
   closeButton.addEventListener("click", close);
   backdrop.addEventListener("click", close);
-  document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  document.addEventListener("keydown", ({ key }) => {
+    // A menu or a question in front of the list is what Escape is about then.
+    if (key === "Escape" && !document.querySelector("dialog[open], :popover-open")) close();
+  });
   return close;
 }
 
-/** Picks the model that answers; shown when there are several. */
+/** Picks the model that answers; shown when there are several. Shows what the server agreed to. */
 export class ModelPicker {
   #select = h("select", { "aria-label": strings.model, class: "model-picker", hidden: true });
+  #agreed = "";
 
   constructor(parent, onPick) {
     this.#select.addEventListener("change", () => onPick(this.#select.value));
@@ -56,14 +61,27 @@ export class ModelPicker {
     return this.hasChoice ? this.#select.value : undefined;
   }
 
+  /** The model of the conversation, as the server has it; nothing: the first one. */
   set value(modelId) {
-    if (modelId) this.#select.value = modelId;
+    this.#agreed = modelId || this.#select.options[0]?.value || "";
+    this.#select.value = this.#agreed;
+  }
+
+  /** The server has taken the change. */
+  confirm() {
+    this.#agreed = this.#select.value;
+  }
+
+  /** The server has refused the change. */
+  revert() {
+    this.#select.value = this.#agreed;
   }
 
   setModels(models) {
     const chosen = this.#select.value;
     this.#select.replaceChildren(...models.map(({ id, name }) => h("option", { value: id }, name)));
-    if (models.some(({ id }) => id === chosen)) this.#select.value = chosen;
+    for (const wanted of [this.#agreed, chosen]) if (models.some(({ id }) => id === wanted)) this.#select.value = wanted;
+    this.#agreed ||= this.#select.value;
     this.#select.hidden = !this.hasChoice;
   }
 
@@ -72,27 +90,35 @@ export class ModelPicker {
   }
 }
 
-/** The button that ends the conversation, after a question. */
+/** The button that ends the conversation. */
 export function endButton(parent, onEnd) {
-  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "end-question" });
-  const answer = (text, className, value) => h("button", { class: className, value }, text);
-  const choices = [answer(strings.cancel, "button", "cancel"), answer(strings.end, "button danger", "end")];
-  dialog.append(
-    h("h2", { id: "end-question" }, strings.endQuestion),
-    h("p", {}, strings.endExplained),
-    h("form", { method: "dialog", class: "dialog-actions" }, ...choices),
-  );
-  dialog.addEventListener("close", () => dialog.returnValue === "end" && onEnd());
-  const ask = () => {
-    dialog.returnValue = "";
-    dialog.showModal();
-  };
   const text = h("span", { class: "end-text" }, strings.end); // hidden where it is narrow: the label stays
-  const element = button({ text, label: strings.end, iconName: "end", className: "button quiet", onClick: ask });
+  const element = button({ text, label: strings.end, iconName: "end", className: "button quiet", onClick: onEnd });
   element.hidden = true;
   parent.append(element);
-  document.body.append(dialog);
   return element;
+}
+
+/** Says that the person is typing on another device, until that has stopped for a while. */
+export class TypingLine {
+  #element;
+  #timer = null;
+
+  constructor(element) {
+    this.#element = element;
+    element.append(icon("edit"), strings.typingElsewhere);
+  }
+
+  show() {
+    clearTimeout(this.#timer);
+    this.#element.hidden = false;
+    this.#timer = setTimeout(() => this.hide(), TYPING_MS);
+  }
+
+  hide() {
+    clearTimeout(this.#timer);
+    this.#element.hidden = true;
+  }
 }
 
 /** What the empty conversation offers. */

@@ -12,6 +12,7 @@ export const strings = {
   placeholder: "Write a message",
   send: "Send message",
   hint: "Enter sends, Shift + Enter starts a new line",
+  typingElsewhere: "You are typing on another device",
   charactersLeft: (left) => `${left} characters left`,
   charactersOver: (over) => `${over} ${over === 1 ? "character" : "characters"} too long. Please shorten the message.`,
   ended: "This conversation has ended. You can still read it.",
@@ -42,6 +43,14 @@ export const strings = {
   replyPartial: "Cut off here",
   replyStopped: "Stopped here",
   stop: "Stop",
+  continueReply: "Continue",
+
+  // Inside an answer
+  code: "Code",
+  codeIn: (language) => `Code, ${language}`,
+  copy: "Copy",
+  copyCode: "Copy this code",
+  table: "Table",
 
   // Errors
   outcomes: {
@@ -53,6 +62,8 @@ export const strings = {
   tryAgain: "Try again",
   tryAgainIn: (seconds) => `Try again in ${seconds} s`,
   tryingAgainIn: (seconds) => `Trying again by itself in ${seconds} s`,
+  cancelRepetition: "Do not try again",
+  pastFailure: "Sent again after a failure.",
   askingAgain: "Asking again",
   sendAgain: "Send again",
   edit: "Edit",
@@ -65,6 +76,7 @@ export const strings = {
   copyReference: (reference) => `Copy reference ${reference}`,
   copied: "Copied",
   notLoaded: "This could not be loaded.",
+  notDone: "This could not be done. Please try again.",
   somethingMissed: "Some messages may be missing.",
 
   // Connection
@@ -90,6 +102,14 @@ export const strings = {
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
+  more: "More",
+  moreAbout: (title) => `More about ${title}`,
+  rename: "Rename",
+  renameLabel: "Name of the conversation",
+  delete: "Delete",
+  deleteQuestion: "Delete this conversation?",
+  deleteExplained: (title) => `“${title}” and everything said in it will be gone. This cannot be undone.`,
+  deletedElsewhere: "This conversation was deleted on another device.",
   end: "End conversation",
   endQuestion: "End this conversation?",
   endExplained: "You can still read it, but nobody can write in it any more.",
@@ -97,7 +117,7 @@ export const strings = {
   model: "Model",
 
   // Said to screen readers
-  announceReply: (text) => `Assistant: ${text}`,
+  announceReply: (text) => `Assistant: ${spoken(text)}`,
   announceOwn: (text) => `You, on another device: ${text}`,
   announceError: (message) => `Error: ${message}`,
   announceThinking: "The assistant is thinking",
@@ -119,4 +139,16 @@ export function clockTime(timestamp) {
 
 export function fullTime(timestamp) {
   return FULL.format(new Date(timestamp));
+}
+
+const SPOKEN_CHARS = 1_500; // read out; a longer answer is read in the conversation, at the person's own pace
+
+/** A text in Markdown as it should be read out: without its marks and its code. */
+function spoken(text) {
+  const words = text
+    .slice(0, 4 * SPOKEN_CHARS)
+    .replace(/^ {0,3}(```|~~~)[^]*?(^ {0,3}\1|$(?![^]))/gm, "(code)")
+    .replace(/!?\[([^\]\n]*)\]\([^)\n]*\)/g, "$1")
+    .replace(/^[#>\s]+|[*`|]+/gm, "");
+  return words.length > SPOKEN_CHARS ? `${words.slice(0, SPOKEN_CHARS)} ... The rest is in the conversation.` : words;
 }

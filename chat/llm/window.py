@@ -1,0 +1,39 @@
+"""What of a conversation is given to the model: the newest turns that fit its window, and always the question."""
+
+from __future__ import annotations
+
+from chat.llm.base import ReplyRequest
+from errors.exceptions import ChatError
+from errors.taxonomy import CONTEXT_TOO_LONG
+
+_BYTES_PER_TOKEN = 4  # UTF-8; a rule of thumb that also holds for scripts of three bytes a character
+_TOKENS_PER_TURN = 4  # role and separators
+_ROLES = {"user": "user", "ai": "assistant", "admin": "assistant", "system": "system"}
+_GO_ON = "Go on exactly where your answer broke off, without repeating any of it."
+
+
+def messages(request: ReplyRequest, *, system_prompt: str, context_tokens: int) -> list[dict[str, str]]:
+    """Return the conversation in the provider's form, oldest first.
+
+    Raises:
+        ChatError: CONTEXT_TOO_LONG when the question alone does not fit.
+    """
+    ending = [{"role": "user", "content": request.question}]
+    if request.partial_text:
+        ending += [{"role": "assistant", "content": request.partial_text}, {"role": "user", "content": _GO_ON}]
+    opening = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    left = context_tokens - sum(estimate(message["content"]) for message in (*opening, *ending))
+    if left < 0:
+        raise ChatError(CONTEXT_TOO_LONG, detail=f"over {context_tokens} tokens by our estimate")
+    history: list[dict[str, str]] = []
+    for turn in reversed(request.turns[:-1]):
+        left -= estimate(turn.content)
+        if left < 0:
+            break
+        history.append({"role": _ROLES[turn.sender], "content": turn.content})
+    return [*opening, *reversed(history), *ending]
+
+
+def estimate(text: str) -> int:
+    """Return about how many tokens a turn takes. Servers count for themselves; this only chooses what to send."""
+    return len(text.encode()) // _BYTES_PER_TOKEN + 1 + _TOKENS_PER_TURN

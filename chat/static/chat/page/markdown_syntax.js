@@ -1,0 +1,121 @@
+/**
+ * The Markdown that answers are written in: CommonMark with tables, and where a text that still grows can be cut.
+ *
+ * Text in, HTML text out; `markdown_view.js` sanitises it before anything reaches the page. No DOM here.
+ */
+
+import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
+
+const ADDRESS = /^(?:https?:\/\/|mailto:)/i; // what a link may lead to
+const HEADINGS_FROM = 2; // the page's own title is the h1
+
+const markdown = new MarkdownIt({ html: false, linkify: true, breaks: true });
+markdown.validateLink = (url) => ADDRESS.test(url.trim());
+markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false }); // "main.py" is no link
+
+/** Pictures are not loaded, which would tell another site who reads what: their address is offered as a link. */
+markdown.renderer.rules.image = (tokens, index) => {
+  const { escapeHtml } = markdown.utils;
+  const token = tokens[index];
+  const name = escapeHtml(token.content || token.attrGet("src"));
+  const opened = tokens.slice(0, index).reduce((depth, { type }) => depth + (LINK_NESTING[type] ?? 0), 0);
+  return opened > 0 ? name : `<a href="${escapeHtml(token.attrGet("src"))}">${name}</a>`;
+};
+const LINK_NESTING = { link_open: 1, link_close: -1 };
+
+/** Cells say their side with a class: the content security policy forbids style attributes. */
+for (const cell of ["th_open", "td_open"]) {
+  markdown.renderer.rules[cell] = (tokens, index, options, env, renderer) => {
+    const side = tokens[index].attrGet("style")?.replace("text-align:", "");
+    tokens[index].attrs = side ? [["class", `align-${side}`]] : null;
+    return renderer.renderToken(tokens, index, options);
+  };
+}
+
+/** What one part of a text leaves to the parts after it: link definitions, and the level of the last heading. */
+export function newContext() {
+  return { references: {}, heading: HEADINGS_FROM - 1 };
+}
+
+export function copyContext(context) {
+  return { ...context, references: { ...context.references } };
+}
+
+/** HTML of a part of a text; what it defines is added to `context`. Not to be trusted: it came from a model. */
+export function toHtml(text, context) {
+  const tokens = markdown.parse(text, context);
+  for (const token of tokens) {
+    if (token.type === "heading_open") context.heading = headingLevel(token.tag, context.heading);
+    if (token.type.startsWith("heading_")) token.tag = `h${context.heading}`;
+  }
+  return markdown.renderer.render(tokens, markdown.options, context);
+}
+
+/** A heading is at most one level below the one before it, whatever the model counts from. */
+function headingLevel(tag, previous) {
+  const wanted = Number(tag.slice(1)) + HEADINGS_FROM - 1;
+  return Math.max(HEADINGS_FROM, Math.min(wanted, previous + 1, 6));
+}
+
+/** The block structure of a text: its top-level blocks, and those directly inside a list. */
+function blocksOf(text) {
+  const tokens = [];
+  markdown.block.parse(text, markdown, { references: {} }, tokens);
+  const starts = (wanted) => tokens.filter(({ map, level, nesting }) => map && level === wanted && nesting >= 0);
+  return { blocks: starts(0), items: starts(1).filter(({ type }) => type === "list_item_open") };
+}
+
+/**
+ * How many characters at the beginning of a growing text are finished: whatever follows, they mean the same.
+ *
+ * A block is finished when the next one has begun. What begins where can still change with the last line, which may be
+ * incomplete, and the line before it, which may turn out to be the head of a table.
+ */
+export function finishedLength(text) {
+  const lines = text.split("\n");
+  const start = blocksOf(text).blocks.findLast(({ map }) => map[0] <= lines.length - 3)?.map[0] ?? 0;
+  return lengthOfLines(lines, start);
+}
+
+/**
+ * Where to cut a block that has grown too long to be rendered again and again, and what has to be repeated after the
+ * cut: the head of a table. A list is cut between two items; other blocks at the end of a line or, in one long line,
+ * at a space.
+ *
+ * @returns {{length: number, repeat: string}} length 0: it cannot be cut well
+ */
+export function cutLength(text) {
+  const lines = text.split("\n");
+  const { blocks, items } = blocksOf(text);
+  const type = blocks[0]?.type ?? "";
+  if (type.endsWith("_list_open")) {
+    const item = items.findLast(({ map }) => map[0] > 0 && map[0] <= lines.length - 2);
+    return { length: lengthOfLines(lines, item?.map[0] ?? 0), repeat: "" };
+  }
+  const whole = lengthOfLines(lines, lines.length - 1);
+  if (type === "table_open") {
+    const head = lines.slice(blocks[0].map[0], blocks[0].map[0] + 2).join("\n");
+    return { length: lines.length > 4 ? whole : 0, repeat: `${head}\n` };
+  }
+  return { length: whole || text.lastIndexOf(" ") + 1, repeat: "" };
+}
+
+function lengthOfLines(lines, count) {
+  return lines.slice(0, count).reduce((length, line) => length + line.length + 1, 0);
+}
+
+/** A line that opens a block of code outside of any other block: {indent, marker, language, length}; null if none. */
+export function openingFence(text) {
+  const found = /^( {0,3})(`{3,}|~{3,})([^\n]*)\n/.exec(text);
+  if (!found || (found[2][0] === "`" && found[3].includes("`"))) return null;
+  const [line, indent, marker, info] = found;
+  return { indent: indent.length, marker, language: info.trim().split(/\s+/)[0], length: line.length };
+}
+
+/** Whether a line closes that block of code; with `isWhole` false, whether it may still become such a line. */
+export function closesFence(line, { marker }, isWhole = true) {
+  const rest = line.replace(/^ {0,3}/, "");
+  const count = rest.length - rest.replace(marker[0] === "`" ? /^`+/ : /^~+/, "").length;
+  const isBlankAfter = rest.slice(count).trim() === "";
+  return isBlankAfter && (isWhole ? count >= marker.length : count > 0 || rest === "");
+}

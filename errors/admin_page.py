@@ -1,0 +1,137 @@
+"""The admin page of one failure: which facts it shows, in reading order, and how each is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from errors import detail, links
+from errors.models import RoutingFailure
+
+_HAPPENED = ("reference_shown", "time_shown", "code_shown", "category_shown", "stage", "field_shown", "outcome_shown")
+_FATE = ("recoverable_shown", "retry_after_shown", "attempt")
+_PERSON = (
+    "user_shown",
+    "session_shown",
+    "connection_link",
+    "message_type_link",
+    "ref_link",
+    "reply_link",
+    "in_reply_to_shown",
+)
+
+_OPTIONAL = {
+    "field_shown": "field",
+    "retry_after_shown": "retry_after_ms",
+    "attempt": "attempt",
+    "session_shown": "session_id",
+    "connection_link": "connection_id",
+    "ref_link": "ref",
+    "reply_link": "reply_id",
+    "in_reply_to_shown": "in_reply_to",
+}
+
+
+class FailurePage(ModelAdmin):
+    """The half of the failures' admin that shows one of them."""
+
+    fieldsets = (
+        ("What happened", {"fields": _HAPPENED + _FATE}),
+        ("Whom it hit", {"fields": _PERSON}),
+        ("Why it failed", {"fields": ("causes_shown",)}),
+        ("Traceback", {"fields": ("traceback_shown",)}),
+        ("What the person was told", {"fields": ("told_shown",)}),
+    )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RoutingFailure | None:
+        failure: RoutingFailure | None = super().get_object(request, object_id, from_field)
+        if failure is not None:
+            # Here, because the fields below are not told who reads.
+            detail.remember_conversation(failure, links.conversation(request, failure))
+        return failure
+
+    def get_fieldsets(self, request: HttpRequest, obj: RoutingFailure | None = None) -> Any:
+        """Leave out what this failure has not: a page of dashes hides what there is to see."""
+        absent = {name for name, column in _OPTIONAL.items() if obj is not None and getattr(obj, column) in ("", None)}
+        return [
+            (title, {"fields": [name for name in options["fields"] if name not in absent]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    @display(description="reference")
+    def reference_shown(self, failure: RoutingFailure) -> SafeString:
+        # A click selects it whole, for copying.
+        return format_html('<code class="failure-reference">{}</code>', failure.reference)
+
+    @display(description="time")
+    def time_shown(self, failure: RoutingFailure) -> SafeString:
+        return detail.time(failure)
+
+    @display(description="code")
+    def code_shown(self, failure: RoutingFailure) -> str:
+        return detail.code(failure)
+
+    @display(description="category")
+    def category_shown(self, failure: RoutingFailure) -> str:
+        return failure.category.replace("_", " ")
+
+    @display(description="field at fault")
+    def field_shown(self, failure: RoutingFailure) -> str:
+        return detail.visible(failure.field)
+
+    @display(description="outcome")
+    def outcome_shown(self, failure: RoutingFailure) -> SafeString:
+        return detail.outcome(failure)
+
+    @display(description="recoverable")
+    def recoverable_shown(self, failure: RoutingFailure) -> str:
+        return detail.recoverable(failure)
+
+    @display(description="retry after")
+    def retry_after_shown(self, failure: RoutingFailure) -> str:
+        return detail.retry_after(failure)
+
+    @display(description="user")
+    def user_shown(self, failure: RoutingFailure) -> str:
+        return detail.user(failure)
+
+    @display(description="session")
+    def session_shown(self, failure: RoutingFailure) -> str:
+        return detail.session(failure)
+
+    @display(description="connection")
+    def connection_link(self, failure: RoutingFailure) -> str:
+        return detail.list_link(failure, "connection_id")
+
+    @display(description="message type")
+    def message_type_link(self, failure: RoutingFailure) -> str:
+        return detail.list_link(failure, "message_type")
+
+    @display(description="ref")
+    def ref_link(self, failure: RoutingFailure) -> str:
+        return detail.list_link(failure, "ref", "session_id")
+
+    @display(description="reply")
+    def reply_link(self, failure: RoutingFailure) -> str:
+        return detail.list_link(failure, "reply_id", "session_id")
+
+    @display(description="in reply to")
+    def in_reply_to_shown(self, failure: RoutingFailure) -> str:
+        return detail.visible(failure.in_reply_to)
+
+    @display(description="cause chain")
+    def causes_shown(self, failure: RoutingFailure) -> str:
+        return detail.causes(failure)
+
+    @display(description="traceback")
+    def traceback_shown(self, failure: RoutingFailure) -> str:
+        return detail.traceback(failure)
+
+    @display(description="frame")
+    def told_shown(self, failure: RoutingFailure) -> str:
+        return detail.told(failure)

@@ -1,0 +1,32 @@
+"""What the templates of the error pages and of the admin share; `failure_desk` fits into any project's admin index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from errors import detail, summary
+
+register = template.Library()
+
+
+@register.filter
+def inline_code(text: str) -> SafeString:
+    """Return `text`, escaped, with what stands between backticks set as code, as the catalogue's sentences have it."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return format_html("{}", text)  # a lone backtick means itself
+    marked = [format_html("<code>{}</code>", part) if place % 2 else part for place, part in enumerate(parts)]
+    return format_html_join("", "{}", ((part,) for part in marked))
+
+
+@register.inclusion_tag("errors/desk.html", takes_context=True)
+def failure_desk(context: dict[str, Any]) -> dict[str, Any]:
+    """The lookup box for a quoted reference and the figures of the last 24 hours; nothing for who may not see them."""
+    if not context["request"].user.has_perm("errors.view_routingfailure"):
+        return {"may_view": False}
+    return {"may_view": True, "summary": summary.read(timezone.now()), "list_address": detail.list_address()}

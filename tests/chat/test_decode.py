@@ -1,0 +1,99 @@
+"""`decode` on anything at all: a message within every limit, or a `ChatError`, and never anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chat import decode, protocol
+from errors.exceptions import ChatError
+from errors.taxonomy import Category
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates too
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), ANY_TEXT, st.integers(-(2**60), 2**60))
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4))
+TAGS = tuple(str(kind.__struct_config__.tag) for kind in protocol.INBOUND)
+FIELDS = ("ref", "session_id", "content", "model_id", "metadata", "last_seq", "reply_id", "message_id", "sender", "x")
+FRAMES = st.builds(
+    lambda tag, fields: {"type": tag, **fields},
+    st.sampled_from(TAGS) | SCALARS,
+    st.dictionaries(st.sampled_from(FIELDS), SCALARS | st.text(min_size=1, max_size=20) | VALUES, max_size=6),
+)
+JSON = st.builds(lambda value, ascii: json.dumps(value, ensure_ascii=ascii), FRAMES | VALUES, st.booleans())
+CUT = st.builds(lambda text, at, junk: text[: at % (len(text) + 1)] + junk, JSON, st.integers(0, 10_000), ANY_TEXT)
+LIMITS = {"ref": 64, "session_id": 128, "reply_id": 128, "message_id": 128, "model_id": 128, "content": 10_000}
+EMOJI_AND_HUGE_INTEGER = '{"type": "ping", "x": "\\ud83d\\ude00", "y": %s}' % ("1" * 5_000)
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(st.one_of(ANY_TEXT, JSON, CUT))
+@example(EMOJI_AND_HUGE_INTEGER)
+@example('{"type": "ping", "type": "user_message", "content": "x"}')
+def test_anything_is_a_message_within_the_limits_or_a_validation_error(text):
+    result = _decoded(text)
+    if isinstance(result, ChatError):
+        assert result.spec.category is Category.VALIDATION
+        assert result.field is None or result.field in {*FIELDS, "type"}
+    else:
+        _check_limits(result)
+        assert _is_strict_json(text)
+    envelope = decode.read_envelope(text)
+    for told in (envelope.type, envelope.ref, envelope.session_id):
+        assert told is None or (told.isprintable() and told.encode())
+
+
+@settings(max_examples=500, deadline=None)
+@given(FRAMES)
+def test_what_can_be_read_of_a_frame_is_what_the_client_meant(frame: dict[str, Any]):
+    """The answer to a refused frame goes out under the ref that it came with, whatever else is wrong with it."""
+    envelope = decode.read_envelope(json.dumps({**frame, "ref": "r1", "session_id": "s1", "nan": float("nan")}))
+    assert (envelope.ref, envelope.session_id) == ("r1", "s1")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.sampled_from(["\\ud800", "\\uDBFF", "\\udc00", "\\uDFFF", "\\\\ud800", "\\ud7ff", "a", "é"])), st.data()
+)
+def test_a_lone_surrogate_is_refused_wherever_it_stands(parts, data):
+    """Escapes that make no character could neither be stored nor sent on; in pairs they are an ordinary emoji."""
+    text = "x" * data.draw(st.integers(0, 40)) + "".join(parts)
+    form = data.draw(
+        st.sampled_from(['{"type":"ping","u":"%s"}', '{"type":"ping","%s":1}', '{"u":[{"%s":0}],"type":"ping"}'])
+    )
+    frame = form % text
+    is_lone = any("\ud800" <= char <= "\udfff" for char in json.loads(f'"{text}"'))
+    assert isinstance(_decoded(frame), ChatError) is is_lone
+
+
+def _decoded(text: str) -> protocol.Inbound | ChatError:
+    try:
+        return decode.decode(text)
+    except ChatError as exc:
+        return exc
+
+
+def _check_limits(message: protocol.Inbound) -> None:
+    for name, limit in LIMITS.items():
+        value = getattr(message, name, msgspec.UNSET)
+        if value is not msgspec.UNSET:
+            assert 1 <= len(value) <= limit
+            assert "\x00" not in value
+            assert value.encode()
+    if isinstance(message, protocol.Resume):
+        assert 0 <= message.last_seq <= 2**53
+    metadata = getattr(message, "metadata", msgspec.UNSET)
+    if metadata is not msgspec.UNSET:
+        assert len(metadata) <= 20
+        assert json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _is_strict_json(text: str) -> bool:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    json.dumps(json.loads(text, parse_constant=refuse, parse_int=float), ensure_ascii=False).encode()
+    return True

@@ -1,0 +1,104 @@
+"""A provider that works: context, system prompt, figures, stopping, retrying, several models, the token budget."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chat.llm.base import ReplyRequest, Turn
+from chat.llm.window import estimate, messages
+from chat.models import Reply
+from errors.exceptions import ChatError
+from errors.taxonomy import CONTEXT_TOO_LONG
+from tests.llm.conftest import KEY
+
+
+async def test_an_answer_streams_and_its_figures_are_stored(alice, use_provider, llm_server):
+    use_provider(system_prompt="Be kind.", max_tokens=99)
+    device = await alice.connect()
+    assert [model["id"] for model in device.status["models"]] == ["real"]
+    first = await device.say("one", ref="r1")
+    assert await device.answer(first["reply_id"]) == "You said: one. 😀 It works. "
+    second = await device.say("two", ref="r2", session_id=first["session_id"])
+    await device.answer(second["reply_id"])
+
+    asked = llm_server.requests[-1]
+    assert (asked["model"], asked["max_tokens"], asked["stream"]) == ("m", 99, True)
+    assert [(message["role"], message["content"][:8]) for message in asked["messages"]] == [
+        ("system", "Be kind."),
+        ("user", "one"),
+        ("assistant", "You said"),
+        ("user", "two"),
+    ]
+    assert llm_server.headers[-1]["authorization"] == f"Bearer {KEY}"
+    reply = await Reply.objects.aget(pk=second["reply_id"])
+    assert (reply.prompt_tokens, reply.completion_tokens) == (11, 7)
+    assert 0 <= reply.first_token_ms <= reply.total_ms
+
+
+async def test_stopping_closes_the_providers_connection(alice, use_provider, llm_server):
+    use_provider()
+    device = await alice.connect()
+    ack = await device.say("trickle", ref="r1")
+    await device.expect("ai_response", reply_id=ack["reply_id"])
+    await device.send("stop", reply_id=ack["reply_id"])
+    await device.expect("ai_response", state="stopped")
+    assert await asyncio.to_thread(llm_server.hung_up.wait, 5)
+
+
+async def test_a_moment_of_weakness_is_retried_before_the_first_word(alice, use_provider, llm_server, failures):
+    use_provider(first_token_s=10.0)
+    llm_server.failures_left = 2
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1")
+    assert await device.answer(ack["reply_id"]) == "You said: hello. 😀 It works. "
+    assert len(llm_server.requests) == 3
+    assert await failures() == []
+
+
+async def test_several_providers_are_one_choice(alice, use_provider, llm_server):
+    more = '[[provider]]\nid = "second"\nname = "Second"\ntype = "demo"\n'
+    more += f'[[provider]]\nid = "third"\nbase_url = "{llm_server.url}"\nmodel = "other"\norder = -1\n'
+    use_provider(more=more)
+    device = await alice.connect()
+    assert [model["id"] for model in device.status["models"]] == ["third", "real", "demo", "demo-brief"]
+    ack = await device.say("hello", ref="r1")
+    await device.answer(ack["reply_id"])
+    ack = await device.say("hello", ref="r2", model_id="real", session_id=ack["session_id"])
+    await device.answer(ack["reply_id"])
+    assert [request["model"] for request in llm_server.requests] == ["other", "m"]
+
+
+async def test_a_person_who_used_up_the_day_is_told_when_it_ends(alice, use_provider, configure):
+    use_provider()
+    configure(tokens_per_day=18)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1")
+    await device.answer(ack["reply_id"])
+    await device.send("user_message", content="more", ref="r2", session_id=ack["session_id"])
+    error = (await device.expect("error", ref="r2"))["error"]
+    assert (error["code"], error["outcome"]) == ("TOO_MANY_REQUESTS", "rejected")
+    assert 0 < error["retry_after"] <= 86_400_000
+
+
+def _request(*turns: tuple[str, str], partial: str = "") -> ReplyRequest:
+    return ReplyRequest("m", tuple(Turn(*turn) for turn in turns), partial_text=partial)
+
+
+class TestWindow:
+    def test_the_newest_turns_that_fit_are_given(self):
+        turns = [("user", "a" * 400), ("ai", "b" * 400), ("user", "question")]
+        room = estimate("question") + estimate("b" * 400)
+        given = messages(_request(*turns), system_prompt="", context_tokens=room)
+        assert [message["role"] for message in given] == ["assistant", "user"]
+
+    def test_a_question_that_does_not_fit_is_told(self):
+        with pytest.raises(ChatError) as caught:
+            messages(_request(("user", "x" * 1_000)), system_prompt="", context_tokens=100)
+        assert caught.value.spec is CONTEXT_TOO_LONG
+
+    def test_a_partial_answer_is_given_to_go_on_from(self):
+        given = messages(_request(("user", "q"), partial="So far"), system_prompt="s", context_tokens=1_000)
+        assert [message["role"] for message in given] == ["system", "user", "assistant", "user"]
+        assert given[2]["content"] == "So far"
