@@ -29,8 +29,10 @@ class FaultMiddleware:
         kind = fault_kind(message.content) if isinstance(message, protocol.UserMessage) else None
         if kind in {"ratelimit", "database", "auth"} and faults.is_first(connection.user_id, context.ref):
             raise _RAISED[kind]()
-        if faults.is_registration_armed(connection.user_id) and message.session_id is not UNSET:
-            connection.unregister(message.session_id)  # so that this message has to register again
+        # Not for what a page sends by itself, as a typing indicator: its failure would be shown to nobody.
+        is_asked_for = isinstance(message, protocol.UserMessage | protocol.Resume) and message.session_id is not UNSET
+        if is_asked_for and faults.trip_registration(connection.user_id):
+            connection.unregister(str(message.session_id))  # so that this message has to register again
         await self.next_step(message, context)
         if kind == "registration":
             faults.arm_registration(connection.user_id)

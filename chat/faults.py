@@ -17,7 +17,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._failed: deque[tuple[str, str]] = deque(maxlen=_MAX_REMEMBERED)
-        self._registration: set[str] = set()
+        self._armed: set[str] = set()
+        self._tripped: set[str] = set()
 
     def is_first(self, user_id: str, ref: str | None) -> bool:
         """Whether this message has not failed before; one without a ref always fails."""
@@ -29,14 +30,19 @@ class Faults:
         return True
 
     def arm_registration(self, user_id: str) -> None:
-        self._registration.add(user_id)
+        self._armed.add(user_id)
 
-    def is_registration_armed(self, user_id: str) -> bool:
-        return user_id in self._registration
+    def trip_registration(self, user_id: str) -> bool:
+        """Whether this user's registration was armed; if so, the next look-up of theirs fails."""
+        if user_id not in self._armed:
+            return False
+        self._armed.discard(user_id)
+        self._tripped.add(user_id)
+        return True
 
     def owned(self, session_id: str, user_id: str) -> ChatSession:
-        """`sessions.owned`, which fails once for a user whose registration is armed. Runs on a database thread."""
-        if user_id in self._registration:
-            self._registration.discard(user_id)
+        """`sessions.owned`, which fails once for a user whose registration was tripped. Runs on a database thread."""
+        if user_id in self._tripped:
+            self._tripped.discard(user_id)
             raise OperationalError("server closed the connection unexpectedly (asked for by the person)")
         return sessions.owned(session_id, user_id)

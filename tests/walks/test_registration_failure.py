@@ -89,3 +89,15 @@ class TestReadPumpUnderDaphne:
             ref="r2",
             stage="registration",
         )
+
+
+async def test_the_fault_command_waits_for_a_message_of_the_persons_own(alice, configure):
+    """What a page sends by itself does not use the fault up: its error would be shown to nobody."""
+    configure(fault_commands=True)
+    device = await alice.connect()
+    session_id = (await device.say("/fault registration", ref="r1"))["session_id"]
+    await device.send("typing_indicator", session_id=session_id)
+    await device.send("user_message", content="hello", ref="r2", session_id=session_id)
+    frame = await device.expect("error")
+    assert (frame["ref"], frame["error"]["message"]) == ("r2", MESSAGE)
+    assert (await device.say("hello", ref="r2", session_id=session_id))["duplicate"] is False
