@@ -19,6 +19,8 @@ class SessionPaginator(CappedPaginator):
 
 
 class SessionList(LogList):
+    # No index serves this order alone: among a million sessions the page takes 0.25 s, as measured on SQLite, and the
+    # index would make each message a quarter dearer to store.
     order = ("-last_activity_at", "-id")
     columns = (
         "title", "owner", f"owner__{get_user_model().USERNAME_FIELD}", "last_seq", "last_activity_at", "ended_at",

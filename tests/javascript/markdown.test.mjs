@@ -1,0 +1,96 @@
+/** The Markdown of answers: what it becomes, and where a growing text may be cut without changing what it means. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+
+import {
+  closesFence, cutLength, finishedLength, newContext, openingFence, toHtml,
+} from "../../chat/static/chat/page/markdown_syntax.js";
+
+const CORPUS = readFileSync(new URL("../browser/corpus/markdown.md", import.meta.url), "utf8");
+const html = (text) => toHtml(text, newContext()).trim();
+const compact = (text) => text.replace(/>\s+</g, "><");
+
+describe("what a text becomes", () => {
+  for (const [text, expected] of [
+    ["<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"],
+    ["[x](https://a.example/)", '<p><a href="https://a.example/">x</a></p>'],
+    ["[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"],
+    ["[x](//evil.example)", "<p>[x](//evil.example)</p>"],
+    ["[x](/chat/logout/)", "<p>[x](/chat/logout/)</p>"],
+    ["![cat](https://a.example/cat.png)", '<p><a href="https://a.example/cat.png">cat</a></p>'],
+    ["[![cat](https://a.example/1)](https://a.example/2)", '<p><a href="https://a.example/2">cat</a></p>'],
+    ["see main.py and https://a.example", '<p>see main.py and <a href="https://a.example">https://a.example</a></p>'],
+    ["one\ntwo", "<p>one<br>\ntwo</p>"],
+  ]) {
+    it(JSON.stringify(text), () => assert.equal(html(text), expected));
+  }
+
+  it("has headings below the page's own, none of which skips a level", () => {
+    const levels = [...html("### a\n# b\n##### c\n# d\n").matchAll(/<h(\d)>/g)].map(([, level]) => level);
+    assert.deepEqual(levels, ["2", "2", "3", "2"]);
+  });
+
+  it("knows the link definitions of earlier parts", () => {
+    const context = newContext();
+    toHtml("[a]: https://a.example/\n", context);
+    assert.match(toHtml("[a]", context), /href="https:\/\/a\.example\/"/);
+  });
+});
+
+describe("where a growing text is finished", () => {
+  for (const [text, length] of [
+    ["", 0], ["one", 0], ["one\n\n", 0], ["one\n\ntwo", 0], ["one\n\ntwo\nmore\n", 5], ["- a\n- b\n- c\n", 0],
+    ["a\n\n# b\n\nc\nd\n", 8], ["a | b\n--- | ---\n", 0],
+  ]) {
+    it(JSON.stringify(text), () => assert.equal(finishedLength(text), length));
+  }
+
+  it("gives the same elements however the text was cut on its way", () => {
+    const whole = compact(html(CORPUS));
+    for (let round = 0; round < 60; round += 1) {
+      const context = newContext();
+      let [shown, tail] = ["", ""];
+      for (let at = 0; at < CORPUS.length; ) {
+        const to = at + 1 + Math.floor(Math.random() * 90);
+        tail += CORPUS.slice(at, to);
+        at = to;
+        for (let length; (length = finishedLength(tail)) > 0; tail = tail.slice(length)) {
+          shown += toHtml(tail.slice(0, length), context);
+        }
+      }
+      assert.equal(compact((shown + toHtml(tail, context)).trim()), whole);
+    }
+  });
+});
+
+describe("where a long block is cut", () => {
+  it("cuts a list between two of its own items, not inside one", () => {
+    const { length } = cutLength("1. one\n   - inner\n2. two\n   - inner\n   - inner\n");
+    assert.equal(length, "1. one\n   - inner\n".length);
+  });
+
+  it("repeats the head of a table", () => {
+    const text = "| a |\n|---|\n| 1 |\n| 2 |\n| 3";
+    assert.deepEqual(cutLength(text), { length: text.length - 3, repeat: "| a |\n|---|\n" });
+  });
+
+  it("cuts one long line at a space", () => assert.equal(cutLength("many words here").length, "many words ".length));
+});
+
+describe("blocks of code", () => {
+  it("knows where they begin", () => {
+    assert.equal(openingFence("```js x\n").language, "js");
+    assert.equal(openingFence("  ~~~~\n").marker, "~~~~");
+    for (const text of ["```js", "``\n", "    ```\n", "``` a`b\n", "x ```\n"]) assert.equal(openingFence(text), null, text);
+  });
+
+  it("knows where they end, and what may still become their end", () => {
+    const fence = openingFence("```\n");
+    for (const line of ["```", "````", "   ```  "]) assert.ok(closesFence(line, fence), line);
+    for (const line of ["``", "```x", "~~~", "    ```", ""]) assert.ok(!closesFence(line, fence), line);
+    for (const line of ["", " ", "`", "```"]) assert.ok(closesFence(line, fence, false), line);
+    for (const line of ["x", "`a"]) assert.ok(!closesFence(line, fence, false), line);
+  });
+});
