@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chat.conf import ChatSettings
 from chat.llm.conf import LlmSettings
+from config import theme
 from errors import logs
 from errors.conf import ErrorsSettings, check, from_environment
 
@@ -221,28 +222,7 @@ SESSION_COOKIE_HTTPONLY = True
 _HAS_HTTPS = not DEBUG and any(origin.startswith("https://") for origin in CHAT.get("allowed_origins", ()))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HAS_HTTPS
 CSRF_TRUSTED_ORIGINS = list(CHAT.get("allowed_origins", ()))
-UNFOLD = {
-    "SITE_TITLE": "Switchboard",
-    "SITE_HEADER": "Switchboard",
-    "SITE_SYMBOL": "forum",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}chat/icon.svg"}],
-    # The blue of the chat page in eleven shades: 600 is its accent, 400 reads well on the dark ground.
-    "COLORS": {
-        "primary": {
-            "50": "#f2f5fe",
-            "100": "#e4eafc",
-            "200": "#cdd7f9",
-            "300": "#aabbf4",
-            "400": "#8199ec",
-            "500": "#5f7be3",
-            "600": "#3556c9",
-            "700": "#2d49ad",
-            "800": "#263d8d",
-            "900": "#22356f",
-            "950": "#172145",
-        }
-    },
-}
+UNFOLD = theme.UNFOLD
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -45,7 +45,7 @@ FLOORS = [
     {"chat.router"},
     {"chat.pipeline"},
     {"chat.consumers", "chat.api", "chat.views", "chat.testing"},
-    {"chat.urls"},
+    {"chat.urls", "config.theme"},
     {"config.settings", "config.admin"},
     {"config.urls", "config.asgi"},
 ]

@@ -102,7 +102,9 @@ listen("state", (detail) => {
   line.show(detail);
   if (detail.state !== "open") typing.hide();
   conversation.refresh();
-  if (detail.state === "open") room.openAgainIfFailed();
+  if (detail.state !== "open") return;
+  room.openAgainIfFailed();
+  if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile
 });
 
 listen("status", (detail) => {

@@ -12,10 +12,10 @@ import { h } from "./dom.js";
 import { closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml } from "./markdown_syntax.js";
 import { strings } from "./strings.js";
 
-const SLICE_CHARS = 2_048; // text taken in at once
-const BUDGET_MS = 8; // work without a pause; a frame has 16
+const SLICE_CHARS = 1_024; // text taken in at once
+const BUDGET_MS = 5; // work without a pause; a frame has 16, and layout needs its share
 const PAUSE_MS = 40; // between two renderings of a growing text; the server sends as often
-const LONG_CHARS = 3_000; // a block this long is cut where that does no harm
+const LONG_CHARS = 1_500; // a block this long is cut where that does no harm
 const TOO_LONG_CHARS = 12_000; // and this long, anywhere
 
 const ALLOWED = {
@@ -43,6 +43,7 @@ export class MarkdownView {
 
   constructor() {
     this.element.append(this.#open);
+    this.element.hidden = true; // until there is something to show
   }
 
   get isEmpty() {
@@ -78,6 +79,7 @@ export class MarkdownView {
   #work() {
     clearTimeout(this.#timer);
     this.#timer = null;
+    this.element.hidden = this.isEmpty;
     const begun = performance.now();
     while (this.#arrived && performance.now() - begun < BUDGET_MS) {
       this.#tail += this.#arrived.slice(0, SLICE_CHARS).replaceAll("\r", "");
