@@ -66,17 +66,23 @@ describe("where a growing text is finished", () => {
 });
 
 describe("where a long block is cut", () => {
+  const long = "word ".repeat(310);
+
   it("cuts a list between two of its own items, not inside one", () => {
-    const { length } = cutLength("1. one\n   - inner\n2. two\n   - inner\n   - inner\n");
-    assert.equal(length, "1. one\n   - inner\n".length);
+    const first = `1. one\n   - ${long}\n`;
+    const { length } = cutLength(`${first}2. two\n   - inner\n   - inner\n`);
+    assert.equal(length, first.length);
   });
 
   it("repeats the head of a table", () => {
-    const text = "| a |\n|---|\n| 1 |\n| 2 |\n| 3";
+    const text = `| a |\n|---|\n| 1 |\n| ${long} |\n| 3`;
     assert.deepEqual(cutLength(text), { length: text.length - 3, repeat: "| a |\n|---|\n" });
   });
 
-  it("cuts one long line at a space", () => assert.equal(cutLength("many words here").length, "many words ".length));
+  it("cuts one monstrous line at a space, and leaves a paragraph alone", () => {
+    assert.equal(cutLength(`${long}here`).length, 0);
+    assert.equal(cutLength(`${long.repeat(4)}here`).length, 4 * long.length);
+  });
 });
 
 describe("blocks of code", () => {

@@ -199,11 +199,12 @@ function showAddress() {
 }
 
 // A new conversation is where the person left off, if that was asked for (kept over a reload) or is not sent yet.
+const untouched = room.current;
 let hasBegun = Boolean(facts.session_id || history.state?.isFresh || client.unopened);
 
 /** Without anything else to show, go on with the latest conversation. */
 function begin(latestSessionId) {
-  if (hasBegun || room.current.opener) return;
+  if (hasBegun || room.current !== untouched || room.current.opener) return; // the person was faster
   hasBegun = true;
   if (latestSessionId && composer.isEmpty) history.replaceState(null, "", urlOf(latestSessionId));
   showAddress();

@@ -77,17 +77,21 @@ export function finishedLength(text) {
   return lengthOfLines(lines, start);
 }
 
+const LONG_CHARS = 1_500; // a list, a quotation or a table this long is cut between its parts
+const LONG_PARAGRAPH_CHARS = 6_000; // a cut in a paragraph is seen, so only a monstrous one is cut
+
 /**
  * Where to cut a block that has grown too long to be rendered again and again, and what has to be repeated after the
  * cut: the head of a table. A list is cut between two items; other blocks at the end of a line or, in one long line,
  * at a space.
  *
- * @returns {{length: number, repeat: string}} length 0: it cannot be cut well
+ * @returns {{length: number, repeat: string}} length 0: it is not long, or cannot be cut well
  */
 export function cutLength(text) {
   const lines = text.split("\n");
   const { blocks, items } = blocksOf(text);
   const type = blocks[0]?.type ?? "";
+  if (text.length < (type === "paragraph_open" ? LONG_PARAGRAPH_CHARS : LONG_CHARS)) return { length: 0, repeat: "" };
   if (type.endsWith("_list_open")) {
     const item = items.findLast(({ map }) => map[0] > 0 && map[0] <= lines.length - 2);
     return { length: lengthOfLines(lines, item?.map[0] ?? 0), repeat: "" };

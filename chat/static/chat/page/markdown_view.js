@@ -15,8 +15,7 @@ import { strings } from "./strings.js";
 const SLICE_CHARS = 1_024; // text taken in at once
 const BUDGET_MS = 5; // work without a pause; a frame has 16, and layout needs its share
 const PAUSE_MS = 40; // between two renderings of a growing text; the server sends as often
-const LONG_CHARS = 1_500; // a block this long is cut where that does no harm
-const TOO_LONG_CHARS = 12_000; // and this long, anywhere
+const TOO_LONG_CHARS = 12_000; // a block that cannot be cut well is cut anywhere
 
 const ALLOWED = {
   ALLOWED_TAGS: (
@@ -106,7 +105,6 @@ export class MarkdownView {
   }
 
   #cutLongBlock() {
-    if (this.#tail.length < LONG_CHARS) return false;
     let { length, repeat } = cutLength(this.#tail);
     if (length === 0 && this.#tail.length > TOO_LONG_CHARS) {
       length = this.#tail.lastIndexOf("\n") + 1 || this.#tail.length;
@@ -115,7 +113,7 @@ export class MarkdownView {
     if (length <= repeat.length) return false;
     this.#finish(length);
     this.#tail = repeat + this.#tail;
-    return this.#tail.length >= LONG_CHARS;
+    return true;
   }
 
   /** Render the beginning of the tail for the last time. */

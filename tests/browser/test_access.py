@@ -1,0 +1,208 @@
+"""For everybody: the keyboard alone is enough, axe finds nothing on any page in either theme, the page is light."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import RESULTS
+from tests.services.process import wait_until
+
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+WEIGHT_MAX_BYTES = 250_000  # compressed, everything that the chat page fetches on a first visit
+THEMES = ("light", "dark")
+
+
+def check(page: Page) -> None:
+    """No violation of any rule that axe knows, best practices included."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", [1280, 320])
+def test_axe_finds_nothing(site, sign_in, picture, theme, width):
+    narrow = width < 800
+    options = {"color_scheme": theme, "viewport": {"width": width, "height": 720}, "reduced_motion": "reduce"}
+    mallory = sign_in(site, "mallory", **options)
+    page = mallory.page
+
+    def look(name: str) -> None:
+        check(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
+        picture(page, f"{theme}-{width}-{name}")
+
+    def open_list() -> None:
+        if narrow:
+            page.get_by_role("button", name="Open the list of conversations").click()
+            expect(page.get_by_role("button", name="New conversation").first).to_be_in_viewport()
+
+    open_list()
+    look("list")
+    mallory.start_new()
+    expect(page.locator("#sidebar.is-open")).to_have_count(0)
+    look("empty")
+    question = mallory.say("show markdown slowly")
+    expect(mallory.replies.last.locator(".code-block").first).to_be_visible()
+    look("streaming")
+    mallory.expect_state(question, "Answered")
+    look("markdown")
+    mallory.ask("/fault unavailable", state="Saved, no answer")
+    mallory.ask("break", state="Answered in part")
+    mallory.say("busy 1 60000")
+    expect(mallory.card).to_have_count(3)
+    look("failures")
+    open_list()
+    page.get_by_role("button", name="More about").first.click()
+    look("menu")
+    page.get_by_role("button", name="Delete", exact=True).last.click()
+    look("dialog")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="More about").first.click()
+    page.get_by_role("button", name="Rename", exact=True).click()
+    look("rename")
+    page.keyboard.press("Escape")
+    mallory.reload()
+    page.get_by_role("button", name="End conversation").click()
+    page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    expect(page.get_by_text("This conversation has ended.")).to_be_visible()
+    look("ended")
+    page.goto("/chat/s/00000000-0000-4000-8000-000000000000/")
+    expect(mallory.card).to_be_visible()
+    look("not-found")
+    for name, path in {"errors": "/chat/errors/", "error": "/chat/errors/LLM_UNAVAILABLE"}.items():
+        page.goto(path)
+        look(name)
+    page.context.clear_cookies()
+    page.goto("/chat/login/")
+    look("login")
+    page.get_by_label("Username").fill("mallory")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    look("login-refused")
+
+
+def test_the_keyboard_is_enough(site, sign_in):
+    alice = sign_in(site, "alice")
+    page, press = alice.page, alice.page.keyboard.press
+    skip = page.get_by_role("link", name="Skip to the message box")
+    assert page.evaluate("document.querySelector('a, button, input, textarea').textContent") == skip.text_content()
+    skip.focus()
+    expect(skip).to_be_in_viewport()
+    press("Enter")
+    expect(alice.box).to_be_focused()
+    page.keyboard.type("First line")
+    press("Shift+Enter")
+    page.keyboard.type("/second line")
+    press("Enter")
+    expect(alice.questions.last.locator(".message-text")).to_have_text("First line\n/second line")
+    alice.expect_state(alice.questions.last, "Answered")
+    expect(alice.box).to_be_focused()
+    page.keyboard.type("/fault unavailable")
+    press("Enter")
+    expect(alice.card).to_be_visible()
+    alice.expect_state(alice.questions.last, "Saved, no answer")
+    for _ in range(12):
+        press("Shift+Tab")
+        if page.evaluate("document.activeElement.textContent") == "Try again":
+            break
+    press("Enter")
+    alice.expect_state(alice.questions.last, "Answered")
+    more = page.get_by_role("button", name="More about First line").first
+    more.focus()
+    press("Enter")
+    expect(page.get_by_role("button", name="Rename", exact=True)).to_be_focused()
+    press("Escape")
+    expect(more).to_be_focused()
+    press("Enter")
+    press("Enter")
+    expect(page.get_by_label("Name of the conversation")).to_be_focused()
+    page.keyboard.type("Renamed")
+    press("Enter")
+    expect(alice.titles.first).to_have_text("Renamed")
+    expect(page.get_by_role("button", name="More about Renamed").first).to_be_focused()
+    page.get_by_role("button", name="End conversation").focus()
+    press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
+    press("Tab")
+    press("Enter")
+    expect(page.get_by_text("This conversation has ended.")).to_be_visible()
+
+
+def test_an_input_method_keeps_its_enter(alice):
+    """While an input method composes, Enter chooses a candidate and sends nothing."""
+    alice.box.fill("kan")
+    alice.box.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    alice.box.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})
+    expect(alice.box).to_have_value("kan")
+    expect(alice.questions).to_have_count(0)
+
+
+def test_screen_readers_hear_finished_text_once(alice):
+    alice.page.evaluate(
+        """() => {
+            window.heard = [];
+            const note = (changes) => changes.forEach(({ addedNodes }) =>
+                addedNodes.forEach((node) => heard.push(node.textContent)));
+            new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });
+        }"""
+    )
+    alice.ask("show markdown slowly")
+    is_heard = "heard.some((text) => text.startsWith('Assistant: '))"
+    wait_until(lambda: alice.page.evaluate(is_heard), "the answer is announced")
+    heard = alice.page.evaluate("heard")
+    answers = [text for text in heard if text.startswith("Assistant: ")]
+    assert len(answers) == 1
+    assert "A message is stored first, then acknowledged" in answers[0]
+    assert "```" not in answers[0]
+
+
+def test_the_page_is_light(site, sign_in):
+    """Counted as a proxy or WhiteNoise after `collectstatic` sends it: compressed with gzip."""
+    alice = sign_in(site, "alice", path="")
+    sizes: dict[str, int] = {}
+
+    def weigh(response) -> None:
+        sizes[response.url.removeprefix(site.url)] = len(gzip.compress(response.body(), 6))
+
+    alice.page.on("requestfinished", lambda request: weigh(request.response()))
+    alice.open("/chat/")
+    alice.page.wait_for_load_state("networkidle")
+    RESULTS.mkdir(exist_ok=True)
+    total = sum(sizes.values())
+    (RESULTS / "page-weight.json").write_text(json.dumps({"total_bytes": total, "files": sizes}, indent=1))
+    assert any("markdown-it" in url for url in sizes)
+    assert total <= WEIGHT_MAX_BYTES
+
+
+def test_the_client_module_works_without_the_page(alice):
+    """What docs/client.md promises, against the real server: a conversation from an empty script."""
+    told = alice.page.evaluate(
+        """async () => {
+            const { ChatClient } = await import("/static/chat/client.js");
+            const client = new ChatClient({ url: `ws://${location.host}/chat/ws` });
+            const told = { states: [] };
+            const finished = new Promise((resolve) => {
+                client.addEventListener("state", ({ detail }) => told.states.push(detail.state));
+                client.addEventListener("session", ({ detail }) => (told.session = detail.session_id));
+                client.addEventListener("message", ({ detail }) => {
+                    told[detail.sender] = detail.content;
+                    if (detail.sender === "ai") resolve();
+                });
+            });
+            client.connect();
+            client.say({ content: "show emoji" });
+            await finished;
+            client.close();
+            return told;
+        }"""
+    )
+    assert told["states"] == ["connecting", "open", "closed"]
+    assert told["user"] == "show emoji"
+    assert [message["content"] for message in alice.stored(told["session"])] == ["show emoji", told["ai"]]

@@ -1,0 +1,120 @@
+"""Every failure as a person sees it: one sentence, what became of the message, what to do, and a reference."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+REFERENCE = re.compile(r"E-[0-9A-Z]{4}-[0-9A-Z]{4}")
+BY_ITSELF = re.compile(r"Trying again by itself|Asking again")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "state"),
+    [
+        ("unavailable", "LLM_UNAVAILABLE", "Saved, no answer"),
+        ("timeout", "LLM_TIMEOUT", "Saved, no answer"),
+        ("crash", "SERVICE_ERROR", "Saved, no answer"),
+        ("midstream", "REPLY_INTERRUPTED", "Answered in part"),
+    ],
+)
+def test_an_answer_that_fails_can_be_asked_for_again(alice, picture, kind, code, state):
+    alice.ask(f"/fault {kind}", state=state)
+    expect(alice.card).to_have_attribute("data-code", code)
+    reference = REFERENCE.search(alice.card.inner_text())
+    assert reference
+    picture(alice.page, f"fault-{kind}")
+    alice.reload()
+    expect(alice.card).to_contain_text(reference[0])  # the same card, not another failure
+    alice.card.get_by_role("button", name="Try again").click()
+    alice.expect_state(alice.questions.last, "Answered")
+    expect(alice.card).to_have_count(0)
+    expect(alice.questions.last.locator(".past-failure")).to_contain_text(reference[0])
+    assert [message["sender"] for message in alice.stored()].count("user") == 1
+
+
+@pytest.mark.parametrize(("kind", "code"), [("ratelimit", "TOO_MANY_REQUESTS"), ("database", "DATABASE_ERROR")])
+def test_a_message_that_was_refused_for_a_while_is_sent_again_by_itself(alice, picture, kind, code):
+    question = alice.say(f"/fault {kind}")
+    expect(alice.card).to_have_attribute("data-code", code)
+    expect(alice.card).to_contain_text(BY_ITSELF)
+    picture(alice.page, f"fault-{kind}")
+    alice.expect_state(question, "Answered")
+    expect(alice.card).to_have_count(0)
+    expect(question.locator(".past-failure")).to_contain_text(REFERENCE)
+    assert [message["sender"] for message in alice.stored()] == ["user", "ai"]
+
+
+def test_a_connection_that_cannot_join_is_told_and_the_message_can_be_sent_again(alice, picture):
+    alice.ask("/fault registration")
+    alice.reload()
+    expect(alice.card).to_contain_text("Failed to establish session connection")
+    picture(alice.page, "fault-registration")
+    alice.card.get_by_role("button", name="Try again").click()
+    expect(alice.card).to_have_count(0)
+    expect(alice.ask("Hello")).to_contain_text("Hello!")
+
+
+def test_who_is_signed_out_is_asked_to_sign_in_and_keeps_the_message(site, sign_in, picture):
+    alice = sign_in(site, "alice")
+    alice.start_new()
+    question = alice.say("/fault auth")
+    alice.expect_state(question, "Not sent")
+    expect(alice.line).to_contain_text("Please sign in again")
+    expect(alice.line.get_by_role("link", name="Sign in")).to_have_attribute(
+        "href", re.compile(r"^/chat/login/\?next=")
+    )
+    picture(alice.page, "fault-auth")
+
+
+def test_a_slow_answer_can_be_stopped_and_continued(alice):
+    question = alice.say("/fault slow")
+    expect(alice.replies.last).to_contain_text("This answer takes")
+    alice.page.get_by_role("button", name="Stop").click()
+    alice.expect_state(question, "Answer stopped")
+    alice.replies.last.get_by_role("button", name="Continue").click()
+    alice.expect_state(question, "Answered")
+    expect(alice.replies).to_have_count(2)
+
+
+def test_a_broken_answer_goes_on_where_it_broke(alice):
+    alice.ask("break", state="Answered in part")
+    alice.card.get_by_role("button", name="Continue").click()
+    alice.expect_state(alice.questions.last, "Answered")
+    expect(alice.replies).to_have_count(2)
+    expect(alice.replies.first).to_contain_text("The beginning of it,")
+    expect(alice.replies.last).to_contain_text("and this is the rest.")
+
+
+def test_an_answer_is_asked_for_again_at_the_time_that_was_told(alice):
+    question = alice.say("busy 2 700")
+    expect(alice.card).to_contain_text(BY_ITSELF)
+    alice.expect_state(question, "Answered")
+    expect(question.locator(".past-failure")).to_have_count(2)
+
+
+def test_the_person_may_call_the_repetition_off(alice):
+    question = alice.say("busy 1 60000")
+    alice.card.get_by_role("button", name="Do not try again").click()
+    expect(alice.card.get_by_role("button", name=re.compile(r"Try again in \d+ s"))).to_be_disabled()
+    alice.expect_state(question, "Saved, no answer")
+
+
+def test_the_page_of_the_code_is_one_click_away(alice):
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    with alice.page.expect_popup() as opened:
+        alice.card.get_by_role("link", name="What does this mean?").click()
+    expect(opened.value.get_by_role("heading", level=1)).to_be_visible()
+    assert "LLM_UNAVAILABLE" in opened.value.url
+
+
+def test_a_model_that_is_refused_is_not_shown_as_chosen(alice):
+    alice.ask("Hello")
+    picker = alice.page.get_by_label("Model", exact=True)
+    picker.select_option("demo-brief")
+    picker.evaluate("(select) => select.add(new Option('Gone', 'gone'))")
+    picker.select_option("gone")
+    expect(alice.card).to_contain_text("This model is not available.")
+    expect(picker).to_have_value("demo-brief")

@@ -1,0 +1,150 @@
+"""The list of conversations, and that all tabs and devices of a person agree about it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+
+@pytest.fixture
+def bob(site, sign_in):
+    page = sign_in(site, "bob")
+    page.start_new()
+    return page
+
+
+@pytest.fixture
+def second_device(bob, site, sign_in):
+    """Bob's other browser, at the same conversation."""
+
+    def open_same():
+        return sign_in(site, "bob", path=f"/chat/s/{bob.session_id}/")
+
+    return open_same
+
+
+def test_the_newest_activity_comes_first(bob):
+    bob.ask("Talk about apples")
+    bob.start_new()
+    bob.ask("Talk about pears")
+    expect(bob.titles.first).to_have_text("Talk about pears")
+    bob.page.get_by_role("link", name="Talk about apples").first.click()
+    expect(bob.questions.first).to_contain_text("apples")
+    bob.ask("More")
+    expect(bob.titles.first).to_have_text("Talk about apples")
+    bob.page.go_back()
+    expect(bob.questions.first).to_contain_text("pears")
+
+
+def test_a_long_list_is_shown_page_by_page(site, sign_in):
+    script = (
+        "from chat.models import ChatSession; from django.contrib.auth import get_user_model; "
+        "owner = get_user_model().objects.get(username='olivia'); "
+        "ChatSession.objects.bulk_create(ChatSession(owner=owner, title=f'Number {n}') for n in range(70))"
+    )
+    site.manage("shell", "--no-imports", "--command", script)
+    olivia = sign_in(site, "olivia")
+    more = olivia.page.get_by_role("button", name="Show more")
+    for shown in (30, 60):
+        expect(olivia.titles).to_have_count(shown)
+        more.click()
+    expect(olivia.titles).to_have_count(70)
+    expect(more).to_be_hidden()
+
+
+def test_a_new_name_is_seen_everywhere(bob, second_device):
+    bob.ask("Hello")
+    other = second_device()
+    bob.menu("Hello", "Rename")
+    field = bob.page.get_by_label("Name of the conversation")
+    field.fill("  A better\u00a0name <b> ")
+    field.press("Enter")
+    for page in (bob, other):
+        expect(page.titles.first).to_have_text("A better name <b>")
+        expect(page.page.get_by_role("heading", level=1)).to_have_text("A better name <b>")
+    bob.menu("A better name", "Rename")
+    field.fill("never mind")
+    field.press("Escape")
+    expect(bob.titles.first).to_have_text("A better name <b>")
+    bob.reload()
+    expect(bob.titles.first).to_have_text("A better name <b>")
+
+
+def test_an_ended_conversation_can_be_read_and_not_written_to(bob, second_device):
+    bob.ask("Hello")
+    other = second_device()
+    bob.page.get_by_role("button", name="End conversation").click()
+    bob.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(bob.box).to_be_visible()
+    bob.page.get_by_role("button", name="End conversation").click()
+    bob.page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    for page in (bob, other):
+        expect(page.page.get_by_text("This conversation has ended.")).to_be_visible()
+        expect(page.box).to_be_hidden()
+        expect(page.page.locator(".session-item").first).to_contain_text("ended")
+        expect(page.questions).to_have_count(1)
+
+
+def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
+    bob.ask("Keep this")
+    bob.start_new()
+    bob.ask("Delete this")
+    session_id = bob.session_id
+    other = second_device()
+    bob.menu("Delete this", "Delete")
+    dialog = bob.page.get_by_role("dialog", name="Delete this conversation?")
+    expect(dialog).to_contain_text("Delete this")
+    dialog.get_by_role("button", name="Delete").click()
+    for page in (bob, other):
+        expect(page.page.get_by_role("heading", name="How can I help?")).to_be_visible()
+        expect(page.page.get_by_role("link", name="Delete this")).to_have_count(0)
+    expect(other.page.get_by_text("deleted on another device")).to_be_visible()
+    expect(bob.page.get_by_text("deleted on another device")).to_have_count(0)
+    assert bob.visitor.get_json(f"/chat/sessions/{session_id}")[0] == 404
+    bob.page.goto(f"/chat/s/{session_id}/")
+    expect(bob.card).to_contain_text("This was not found.")
+
+
+def test_two_tabs_show_the_same_conversation(bob):
+    bob.ask("Hello")
+    other = type(bob)(bob.page.context.new_page(), bob.visitor)
+    other.open(f"/chat/s/{bob.session_id}/")
+    bob.box.press_sequentially("What is a provider?")
+    expect(other.page.get_by_text("You are typing on another device")).to_be_visible()
+    bob.ask("What is a provider?")
+    other.expect_state(other.questions.last, "Answered")
+    expect(other.page.get_by_text("You are typing on another device")).to_be_hidden()
+    other.ask("And the admin?")
+    bob.expect_state(bob.questions.nth(2), "Answered")
+    texts = [page.page.locator("#log").inner_text() for page in (bob, other)]
+    assert texts[0] == texts[1]
+    assert [message["seq"] for message in bob.stored()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_every_conversation_keeps_its_draft(bob):
+    bob.ask("Hello")
+    address = bob.page.url
+    bob.box.fill("not finished\nyet")
+    bob.start_new()
+    expect(bob.box).to_have_value("")
+    bob.box.fill("something else")
+    bob.open(address)
+    expect(bob.box).to_have_value("not finished\nyet")
+    bob.reload()
+    expect(bob.box).to_have_value("not finished\nyet")
+    bob.box.press("Enter")
+    bob.expect_state(bob.questions.last, "Answered")
+    bob.reload()
+    expect(bob.box).to_have_value("")
+    bob.page.get_by_role("button", name="New conversation").first.click()
+    expect(bob.box).to_have_value("something else")
+
+
+def test_signing_out_leaves_nothing_behind(bob):
+    bob.ask("Hello")
+    bob.box.fill("secret draft")
+    bob.page.get_by_role("button", name="Sign out").click()
+    expect(bob.page).to_have_url(re.compile(r"/chat/login/"))
+    assert bob.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])") == "[{},{}]"
