@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
-from django.http import HttpRequest, parse_cookie
+from django.http import HttpRequest
 
 from chat import conf, groups, sessions
 from errors.exceptions import ChatError
@@ -31,11 +31,6 @@ class SignedIn:
     user_id: str
     login_key: str  # names the login session, and gives nothing of it away
     latest_session_id: str | None  # the most recent open one
-
-
-def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
-    values = b"; ".join(value for key, value in scope["headers"] if key == b"cookie")
-    return parse_cookie(values.decode("latin-1"))
 
 
 def sign_in(cookies: Mapping[str, str]) -> SignedIn:

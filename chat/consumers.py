@@ -87,7 +87,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             outbox.put(protocol.encode(self.runtime.goodbye()))
             outbox.close(CLOSE_RESTARTING)
             return
-        signed_in = await self.runtime.threads.run(auth.sign_in, auth.cookies_of(self.scope))
+        signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
         context.user_id = signed_in.user_id
         connection = Connection(
             self.runtime, user_id=signed_in.user_id, login_key=signed_in.login_key, outbox=await self._accept()

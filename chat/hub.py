@@ -156,7 +156,7 @@ class Hub:
                 self._changed |= set(self._members)
                 self._membership_wake.set()
                 while True:
-                    self._on_event(await self._layer.receive(self._channel))
+                    self._on_any_event(await self._layer.receive(self._channel))
             except Exception as exc:
                 log.warning("chat.layer_receive_failed", cause=type(exc).__name__)
                 self._channel, self._joined = None, set()
@@ -175,6 +175,13 @@ class Hub:
             log.warning("chat.layer_failed", call=call, cause=type(exc).__name__)
             return False
         return True
+
+    def _on_any_event(self, event: dict[str, Any]) -> None:
+        """Whatever is wrong with one event, the next one is heard."""
+        try:
+            self._on_event(event)
+        except Exception as exc:
+            recorder.record(exc, RouteContext(Stage.ROUTE, message_type="group_event")).settle(None, deliveries=0)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         if event.get("origin") == self.id and conf.chat().local_delivery:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.http import parse_cookie
 
 from chat import conf
 from errors.exceptions import ChatError
@@ -16,6 +17,11 @@ def header(scope: Mapping[str, Any], name: bytes) -> str | None:
     """Return a header as it came; None if it is missing or there twice."""
     values = [value for key, value in scope["headers"] if key == name]
     return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    values = b"; ".join(value for key, value in scope["headers"] if key == b"cookie")
+    return parse_cookie(values.decode("latin-1"))
 
 
 class OriginRefused(ChatError):
@@ -31,8 +37,7 @@ def check(scope: Mapping[str, Any]) -> None:
     Raises:
         OriginRefused: The Origin is missing, `null`, there twice, or not on the list.
     """
-    cookies = b";".join(value for key, value in scope["headers"] if key == b"cookie").decode("latin-1")
-    if f"{settings.SESSION_COOKIE_NAME}=" not in cookies:
+    if settings.SESSION_COOKIE_NAME not in cookies_of(scope):
         return
     origin = header(scope, b"origin")
     if origin not in conf.chat().allowed_origins:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from errors.taxonomy import CLOSE_INTERNAL
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -41,7 +43,20 @@ class Outbox:
             self._wake.set()
 
     async def run(self) -> None:
-        """Write until closed. Only ever one write is under way, so frames cannot overtake or mix."""
+        """Write until closed. Only ever one write is under way, so frames cannot overtake or mix.
+
+        A frame that cannot be written (over the server's limit) ends the connection: an open socket that says nothing
+        any more would be worse.
+        """
+        try:
+            await self._write()
+        except Exception:
+            self._close_code = CLOSE_INTERNAL
+            self._frames.clear()
+            await self._send({"type": "websocket.close", "code": CLOSE_INTERNAL})
+            raise
+
+    async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -94,7 +94,11 @@ class ReplyStream:
             await self._reader
         except asyncio.CancelledError:
             if not (self._is_stopped or self._is_interrupted or self.is_lost):
-                raise
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise  # it is we who are cancelled
+                # The provider's own cancellation, of something inside it: a failure like any other.
+                spec = REPLY_INTERRUPTED if self.text else LLM_UNAVAILABLE
+                raise ChatError(spec, detail="the provider was cancelled") from None
         finally:
             self._reader.cancel()
             self._flush()
@@ -204,6 +208,7 @@ class ReplyStream:
                 wants_stop = await self._threads.run(leases.checkpoint, self.reply_id, text)
             except Exception as exc:
                 log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
+                await asyncio.sleep(conf.chat().checkpoint_s)  # a sick database is not helped by asking more often
                 continue
             self._kept = len(text)
             if wants_stop is None and self.is_open:

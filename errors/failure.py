@@ -14,7 +14,7 @@ import msgspec
 from errors import links, metrics, report, translator
 from errors.context import RouteContext
 from errors.exceptions import ChatError
-from errors.taxonomy import Action, Outcome, Stage
+from errors.taxonomy import SERVICE_ERROR, Action, Outcome, Stage
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOK_ALIKES = str.maketrans("ILO", "110")
@@ -72,6 +72,17 @@ class Failure:
             ),
             # Of a reply's failure it is the reply that knows: the question was stored long before.
             outcome=context.outcome if context.stage is Stage.REPLY else error.outcome or context.outcome,
+            reference=new_reference(),
+        )
+
+    @classmethod
+    def bare(cls, exc: Exception, context: RouteContext) -> Failure:
+        """Return what can be said of `exc` without looking at its words: for when describing it has failed."""
+        return cls(
+            error=ChatError(SERVICE_ERROR),
+            context=replace(context, private_texts=()),
+            report=report.bare(exc),
+            outcome=context.outcome,
             reference=new_reference(),
         )
 

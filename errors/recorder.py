@@ -6,7 +6,6 @@ Three sinks, each isolated: a fault in one keeps neither the others nor the rout
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import structlog
 
@@ -15,7 +14,6 @@ from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
 from errors.rows import row_writer
-from errors.taxonomy import SERVICE_ERROR
 
 log = structlog.stdlib.get_logger("errors")
 
@@ -30,7 +28,7 @@ def record(exc: Exception, context: RouteContext) -> Failure:
     except Exception as broken:
         # A defect in describing the failure must not become a second failure, nor silence.
         _report_fault("describe", broken)
-        failure = Failure.of(ChatError(SERVICE_ERROR, detail=type(exc).__name__), replace(context, private_texts=()))
+        failure = Failure.bare(exc, context)
     for name, sink in (("log", _write_line), ("metric", _count), ("row", _queue_row)):
         try:
             sink(failure, exc)

@@ -138,8 +138,9 @@ def _known_secrets() -> tuple[str, ...]:
         values.add(str(database.get("PASSWORD") or ""))
     for layer in getattr(settings, "CHANNEL_LAYERS", {}).values():
         for host in layer.get("CONFIG", {}).get("hosts", ()):
-            address = {"address": host} if isinstance(host, str) else host
-            values |= {_password_of(str(address.get("address", ""))), str(address.get("password") or "")}
+            # As channels-redis takes them: a URL, a dict, or a (host, port) tuple.
+            facts = host if isinstance(host, dict) else {"address": host if isinstance(host, str) else ""}
+            values |= {_password_of(str(facts.get("address", ""))), str(facts.get("password") or "")}
     values.add(_password_of(getattr(settings, "REDIS_URL", "") or ""))
     values |= _kept
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}

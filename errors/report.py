@@ -58,6 +58,11 @@ def build(exc: BaseException, *, code: str, stage: str, private_texts: tuple[str
     return Report(causes, fingerprint, text)
 
 
+def bare(exc: BaseException) -> Report:
+    """Return the least there is to say of an exception: its type."""
+    return Report((Cause(_dotted(exc), "", ""),), "undescribed", "")
+
+
 def _chain(exc: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     link: BaseException | None = exc

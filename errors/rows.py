@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import cast
 
-from django.db import DataError, IntegrityError, ProgrammingError, connections, models, router
+from django.db import InterfaceError, OperationalError, connections, models, router
 
 from errors import conf, metrics
 from errors.failure import Failure
@@ -97,7 +97,11 @@ class RowWriter:
         while True:
             try:
                 _insert(batch)
-            except (DataError, IntegrityError, ProgrammingError) as exc:
+            except (OperationalError, InterfaceError) as exc:
+                log.error("failure rows wait for the database: %s", type(exc).__name__)
+                connections[_alias()].close()
+                time.sleep(_RETRY_S)
+            except Exception as exc:
                 if len(batch) == 1:
                     log.error("failure row %s refused: %s", batch[0].reference, type(exc).__name__)
                     metrics.ROWS_DROPPED.inc()
@@ -105,10 +109,6 @@ class RowWriter:
                 for row in batch:
                     self._write([row])
                 return
-            except Exception as exc:
-                log.error("failure rows wait for the database: %s", type(exc).__name__)
-                connections[_alias()].close()
-                time.sleep(_RETRY_S)
             else:
                 return
 
