@@ -138,7 +138,7 @@ class TestForgery:
         await device.close()
 
     def test_other_libraries_lines_are_held_to_the_same(self):
-        logger = logging.getLogger("some.library")
+        logger = logging.getLogger("some.supplier")
         with WrittenLog() as log:
             for text in FORGERIES:
                 logger.warning("not found: %s", text, extra={"path": text})
