@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from chat import conf, groups, protocol
+from chat.encoded import Encoded
 
 log = structlog.stdlib.get_logger("chat.announcements")
 
@@ -29,10 +30,10 @@ def announce(user_id: str, session_id: str, event: SessionEvent, *, title: str |
     metadata: protocol.Metadata = {"event": event.value}
     if title is not None:
         metadata["title"] = title
-    frame = protocol.encode(protocol.Notification(session_id=session_id, metadata=metadata))
+    frame = Encoded.of(protocol.Notification(session_id=session_id, metadata=metadata))
     group = groups.of_user(user_id)
     try:
-        async_to_sync(_send)(group, {"type": groups.EVENT, "group": group, "encoded": [[frame, None]]})
+        async_to_sync(_send)(group, {"type": groups.EVENT, "group": group, "encoded": [[None, *frame.pack()]]})
     except Exception as exc:
         log.warning("chat.session_change_not_announced", session_id=session_id, cause=type(exc).__name__)
 

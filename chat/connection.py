@@ -6,6 +6,7 @@ import uuid
 from collections import OrderedDict
 
 from chat import conf, groups, protocol
+from chat.encoded import Encoded
 from chat.outbox import Outbox
 from chat.runtime import Runtime
 from errors.context import RouteContext
@@ -45,10 +46,11 @@ class Connection:
 
     def push(self, frame: protocol.Frame) -> bool:
         """Send a frame to this connection. Never waits; False if the outbox is full."""
-        return self.push_text(protocol.encode(frame))
+        return self.deliver(Encoded.of(frame))
 
-    def push_text(self, text: str) -> bool:
-        return self._outbox.put(text)
+    def deliver(self, frame: Encoded) -> bool:
+        """What the hub calls: one frame of a group that this connection is in."""
+        return self._outbox.put(frame)
 
     def broadcast(self, session_id: str, frame: protocol.Frame) -> None:
         """Send a frame to the session's other connections."""

@@ -18,6 +18,7 @@ from msgspec import UNSET
 
 from chat import auth, conf, decode, origins, pipeline, protocol, runtime, telemetry
 from chat.connection import Connection
+from chat.encoded import Encoded
 from chat.outbox import Outbox
 from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
@@ -84,7 +85,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         origins.check(self.scope)
         if self.runtime.is_draining:
             outbox = await self._accept()
-            outbox.put(protocol.encode(self.runtime.goodbye()))
+            outbox.put(Encoded.of(self.runtime.goodbye()))
             outbox.close(CLOSE_RESTARTING)
             return
         signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
@@ -178,6 +179,6 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             session_id=failure.context.session_id,
             error=failure.payload(self.runtime.replies.accepted_actions()),
         )
-        text = protocol.encode(frame)
-        is_taken = outbox.put(text)
-        failure.settle(text, deliveries=int(is_taken), drops=int(not is_taken))
+        encoded = Encoded.of(frame)
+        is_taken = outbox.put(encoded)
+        failure.settle(encoded.text, deliveries=int(is_taken), drops=int(not is_taken))

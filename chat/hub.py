@@ -19,6 +19,7 @@ import structlog
 from channels.layers import get_channel_layer
 
 from chat import conf, groups, protocol
+from chat.encoded import Encoded
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -36,7 +37,7 @@ class Member(Protocol):
 
     id: str
 
-    def push_text(self, text: str) -> bool: ...
+    def deliver(self, frame: Encoded) -> bool: ...
 
     def end_login(self, login_key: str) -> None: ...
 
@@ -59,7 +60,7 @@ class Hub:
         self._joined: set[str] = set()  # groups of which the layer knows us as a member
         self._changed: set[str] = set()  # groups whose membership in the layer is to be looked at
         self._membership_wake = asyncio.Event()
-        self._outgoing: list[tuple[str, str, str | None]] = []  # group, frame, connection left out
+        self._outgoing: list[tuple[str, Encoded, str | None]] = []  # group, frame, connection left out
         self._outgoing_wake = asyncio.Event()
         self._channel: str | None = None
 
@@ -85,21 +86,21 @@ class Hub:
         Returns:
             What this process could deliver; of other processes nothing is known.
         """
-        text = protocol.encode(frame)
+        encoded = Encoded.of(frame)
         except_id = except_for.id if except_for else None
         if len(self._outgoing) < _MAX_WAITING:
-            self._outgoing.append((group, text, except_id))
+            self._outgoing.append((group, encoded, except_id))
             self._outgoing_wake.set()
         if not conf.chat().local_delivery:
             return Delivery(deliveries=len(self._members.get(group, ())))
-        return self._deliver(group, text, except_id)
+        return self._deliver(group, encoded, except_id)
 
-    def _deliver(self, group: str, text: str, except_id: str | None) -> Delivery:
+    def _deliver(self, group: str, frame: Encoded, except_id: str | None) -> Delivery:
         deliveries = drops = 0
         for member in tuple(self._members.get(group, ())):
             if member.id == except_id:
                 continue
-            if member.push_text(text):
+            if member.deliver(frame):
                 deliveries += 1
             else:
                 drops += 1
@@ -141,9 +142,9 @@ class Hub:
             await asyncio.sleep(_BATCH_S)
             self._outgoing_wake.clear()
             batch, self._outgoing = self._outgoing, []
-            by_group: dict[str, list[list[str | None]]] = defaultdict(list)
-            for group, text, except_id in batch:
-                by_group[group].append([text, except_id])
+            by_group: dict[str, list[list[Any]]] = defaultdict(list)
+            for group, frame, except_id in batch:
+                by_group[group].append([except_id, *frame.pack()])
             for group, encoded in by_group.items():
                 event = {"type": groups.EVENT, "group": group, "origin": self.id, "encoded": encoded}
                 await self._try("group_send", self._layer.group_send(group, event))
@@ -187,8 +188,8 @@ class Hub:
         if event.get("origin") == self.id and conf.chat().local_delivery:
             return  # delivered when it was broadcast
         if "encoded" in event:
-            for text, except_id in event["encoded"]:
-                self._deliver(event["group"], text, except_id)
+            for except_id, *packed in event["encoded"]:
+                self._deliver(event["group"], Encoded.unpack(packed), except_id)
             return
         if "signed_out" in event:
             for member in tuple(self._members.get(event["group"], ())):
@@ -203,4 +204,4 @@ class Hub:
             recorder.record(refused, context).settle(None, deliveries=0)
             return
         for frame in frames:
-            self._deliver(groups.of_session(session_id), protocol.encode(frame), None)
+            self._deliver(groups.of_session(session_id), Encoded.of(frame), None)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from chat.encoded import Encoded
 from errors.taxonomy import CLOSE_INTERNAL
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -18,7 +19,7 @@ class Outbox:
     def __init__(self, send: Send, size: int) -> None:
         self._send = send
         self._size = size
-        self._frames: deque[str] = deque()
+        self._frames: deque[Encoded] = deque()
         self._wake = asyncio.Event()
         self._close_code: int | None = None
         self.drops = 0  # frames refused
@@ -27,12 +28,12 @@ class Outbox:
     def is_closing(self) -> bool:
         return self._close_code is not None
 
-    def put(self, text: str) -> bool:
+    def put(self, frame: Encoded) -> bool:
         """Queue one frame; return whether there was room. After `close` nothing more is taken."""
         if len(self._frames) >= self._size or self._close_code is not None:
             self.drops += 1
             return False
-        self._frames.append(text)
+        self._frames.append(frame)
         self._wake.set()
         return True
 
@@ -61,7 +62,7 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             while self._frames:
-                await self._send({"type": "websocket.send", "text": self._frames.popleft()})
+                await self._send(self._frames.popleft().send_event)
             if self._close_code is not None:
                 await self._send({"type": "websocket.close", "code": self._close_code})
                 return

@@ -1,0 +1,71 @@
+"""`Encoded`: one outgoing frame, encoded once for everybody who gets it, with the facts that its way needs to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chat import protocol
+
+
+class Encoded:
+    """One frame for any number of connections and processes. Never changed.
+
+    Attributes:
+        text: What goes over the wire.
+        send_event: The ASGI event that sends it; one dict for all connections.
+        kind: The frame's `type`.
+        seq: Of the stored message that it shows, or whose storing it acknowledges.
+        start: Of a piece of a reply: characters before it; `stop` counts its own in. None for other frames.
+        is_end: The last frame of its reply.
+    """
+
+    __slots__ = ("is_end", "kind", "reply_id", "send_event", "seq", "session_id", "start", "stop", "text")
+
+    def __init__(
+        self,
+        text: str,
+        kind: str,
+        session_id: str | None = None,
+        seq: int | None = None,
+        reply_id: str | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        is_end: bool = False,
+    ) -> None:
+        self.text = text
+        self.kind = kind
+        self.session_id = session_id
+        self.seq = seq
+        self.reply_id = reply_id
+        self.start = start
+        self.stop = stop
+        self.is_end = is_end
+        self.send_event = {"type": "websocket.send", "text": text}
+
+    @classmethod
+    def of(cls, frame: protocol.Frame) -> Encoded:
+        text, kind = protocol.encode(frame), str(frame.__struct_config__.tag)
+        match frame:
+            case protocol.AiResponse():
+                stop = frame.offset + len(frame.content)
+                is_end = frame.metadata.get("done") == "true"
+                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, frame.offset, stop, is_end)
+            case protocol.ErrorFrame():
+                is_end = frame.reply_id is not None
+                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, is_end=is_end)
+            case protocol.UserMessageFrame():
+                return cls(text, kind, frame.session_id, frame.seq)
+            case protocol.Ack():
+                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id)
+            case protocol.Loading():
+                return cls(text, kind, frame.session_id, reply_id=frame.reply_id)
+            case _:
+                return cls(text, kind, frame.session_id if isinstance(frame, protocol.Outbound) else None)
+
+    def pack(self) -> list[Any]:
+        """The frame and its facts, as the channel layer carries them."""
+        return [self.text, self.kind, self.session_id, self.seq, self.reply_id, self.start, self.stop, self.is_end]
+
+    @classmethod
+    def unpack(cls, packed: list[Any]) -> Encoded:
+        return cls(*packed)
