@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 
-from chat import conf
+from chat import conf, decode
 from chat.demo_accounts import DEMO_ACCOUNTS
 from chat.llm import registry
 
@@ -41,6 +41,19 @@ def provider_can_be_made(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
         registry.load()
     except ImproperlyConfigured as exc:
         return [] if str(exc).startswith("CHAT[") else [Error(str(exc), id="chat.E007")]
+    return []
+
+
+@register()
+def message_types_can_be_read(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        conf.chat()
+    except ImproperlyConfigured:
+        return []  # chat.E001 says it
+    try:
+        decode.prepare()
+    except ImproperlyConfigured as exc:
+        return [Error(str(exc), id="chat.E008")]
     return []
 
 

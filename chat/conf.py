@@ -27,6 +27,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 131_072  # daphne resets above 1 MiB
     max_content_chars: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000  # as JSON escapes, within a frame
     max_registrations: Positive = 20  # sessions of one connection; the least recently used leaves
+    message_types: tuple[str, ...] = ()  # dotted paths to a project's own `MessageType`s
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
     max_running_replies: Positive = 3  # per user; each one costs a provider request
     tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit

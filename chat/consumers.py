@@ -141,7 +141,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             envelope = decode.read_envelope(text)
             context.message_type = envelope.type or UNPARSED
             context.ref, context.session_id = envelope.ref, envelope.session_id
-            context.private_texts = (envelope.content,)
+            context.private_texts = envelope.texts
             raise
         await self.receive_json(message)
 
@@ -161,7 +161,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             connection_id=connection.id,
             session_id=None if content.session_id is UNSET else content.session_id,
             ref=None if content.ref is UNSET else content.ref,
-            private_texts=(content.content,) if isinstance(content, protocol.UserMessage) else (),
+            private_texts=content.private_texts,
         )
         connection.route = context
         failure = await self.pipeline(content, context)

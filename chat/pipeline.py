@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from chat import conf, protocol, router, sessions, telemetry
+from chat import conf, message_types, protocol, router, sessions, telemetry
 from chat.connection import Connection
 from chat.fault_middleware import FaultMiddleware
 from chat.registration import RegistrationMiddleware
@@ -44,13 +44,11 @@ class TelemetryMiddleware:
 class LimitMiddleware:
     """Counts what costs an answer."""
 
-    COUNTED = (protocol.UserMessage, protocol.Retry)
-
     def __init__(self, next_step: Step, connection: Connection) -> None:
         self.next_step = next_step
         self.connection = connection
 
     async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
-        if isinstance(message, self.COUNTED):
+        if type(message) in message_types.counted():
             await self.connection.runtime.message_limit.hit(self.connection.user_id)
         await self.next_step(message, context)

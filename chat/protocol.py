@@ -27,11 +27,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# --- What a client sends. Types are checked here; presence, length and range by the table in `decode.py`. -------------
-
-
-# Required fields have defaults that no client can mean, so that the table can say which one is missing.
-ABSENT = -(2**60)
+# --- What a client sends. Types and presence are checked here; length and range by the table in `decode.py`. ----------
 
 
 class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -42,41 +38,55 @@ class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
     def type(self) -> str:
         return str(self.__struct_config__.tag)
 
+    @property
+    def private_texts(self) -> tuple[str, ...]:
+        """What was said: never logged, and replaced wherever an exception quotes it. Here every text but ids."""
+        values = (getattr(self, field) for field in self.__struct_fields__ if not field.endswith(("ref", "_id")))
+        return tuple(value for value in values if isinstance(value, str))
+
 
 class UserMessage(Inbound, frozen=True, kw_only=True, tag="user_message"):
-    content: str = ""
+    content: str
     model_id: str | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
+    @property
+    def private_texts(self) -> tuple[str, ...]:
+        return (self.content,)
+
 
 class Resume(Inbound, frozen=True, kw_only=True, tag="resume"):
-    last_seq: int = ABSENT
+    session_id: str
+    last_seq: int
 
 
 class Stop(Inbound, frozen=True, kw_only=True, tag="stop"):
-    reply_id: str = ""
+    reply_id: str
 
 
 class Retry(Inbound, frozen=True, kw_only=True, tag="retry"):
-    message_id: str = ""
+    message_id: str
     model_id: str | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
 class ModelSelect(Inbound, frozen=True, kw_only=True, tag="model_select"):
-    model_id: str = ""
+    session_id: str
+    model_id: str
 
 
 class TypingIndicator(Inbound, frozen=True, kw_only=True, tag="typing_indicator"):
-    pass
+    session_id: str
 
 
 class Ping(Inbound, frozen=True, kw_only=True, tag="ping"):
     pass
 
 
-AnyInbound = UserMessage | Resume | Stop | Retry | ModelSelect | TypingIndicator | Ping
 INBOUND: tuple[type[Inbound], ...] = (UserMessage, Resume, Stop, Retry, ModelSelect, TypingIndicator, Ping)
+RESERVED = frozenset(
+    {"help_request", "admin_join", "admin_leave", "file_upload", "voice_message"}
+)  # for later versions
 
 
 # --- What the server sends --------------------------------------------------------------------------------------------

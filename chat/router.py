@@ -1,16 +1,12 @@
-"""Which handler takes which message. A message type is a file in `handlers/` and a line here."""
+"""Which handler takes which message: a file in `handlers/` and a line here, or a project's own `message_types`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from chat import protocol
+from chat import message_types, protocol
 from chat.connection import Connection
 from chat.handlers import model_select, ping, resume, retry, stop, typing_indicator, user_message
+from chat.message_types import Handler
 from errors.context import RouteContext
-
-Handler = Callable[[Connection, Any], Awaitable[None]]
 
 HANDLERS: dict[type[protocol.Inbound], Handler] = {
     protocol.UserMessage: user_message.handle,
@@ -25,4 +21,5 @@ HANDLERS: dict[type[protocol.Inbound], Handler] = {
 
 async def route(connection: Connection, message: protocol.Inbound, context: RouteContext) -> None:
     """Hand the message to its handler. What the handler raises goes up."""
-    await HANDLERS[type(message)](connection, message)
+    kind = type(message)
+    await (HANDLERS.get(kind) or message_types.handlers()[kind])(connection, message)

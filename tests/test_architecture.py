@@ -22,8 +22,8 @@ FLOORS = [
     {"errors.middleware", "errors.admin", "errors.templatetags", "errors.urls"},
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers"},
     {"chat.protocol", "chat.database", "chat.origins", "chat.limits", "chat.refusal"},
-    {"chat.models", "chat.decode", "chat.groups", "chat.encoded", "chat.migrations"},
-    {"chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
+    {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
+    {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
     {
         "chat.sessions",
         "chat.admin_links",

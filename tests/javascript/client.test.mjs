@@ -52,6 +52,17 @@ describe("sending", () => {
     assert.deepEqual(contents(server.received("user_message")), ["one", "one", "two"]);
   });
 
+  it("sends a request of a project's own type, and tells how it ended", () => {
+    const { client, server, of } = startInSession();
+    const ref = client.ask({ type: "shop.rate_answer", session_id: SESSION, stars: 5 });
+    const [frame] = server.received("shop.rate_answer");
+    assert.deepEqual(frame, { type: "shop.rate_answer", session_id: SESSION, stars: 5, ref });
+    server.push({ type: "ack", ref, session_id: SESSION });
+    const [ack] = of("ack");
+    assert.equal(ack.request, "shop.rate_answer");
+    assert.equal(ack.ref, ref);
+  });
+
   it("says what model is wanted, and that somebody types, but not at every key", () => {
     const { client, server } = startInSession();
     client.say({ content: "x", sessionId: SESSION, modelId: "large" });

@@ -32,6 +32,11 @@ def padded(size: int, letter: str = "a") -> str:
     return empty.replace('""', '"' + letter * (room // width) + "a" * (room % width) + '"')
 
 
+def huge(begin: str, unit: str, end: str = "", *, size: int = 1_000_000) -> str:
+    """A frame near the server's own limit, made of many small parts: what is dearest to read."""
+    return begin + unit * ((size - len(begin) - len(end)) // len(unit)) + end
+
+
 def typed(value: str, *, key: str = "unknown") -> str:
     """A message with one more member, written letter by letter."""
     head = json.dumps({"type": "user_message", "ref": "r1", "session_id": SESSION, "content": "hi"})
@@ -57,11 +62,28 @@ NO_OBJECT = {
     "deep objects": Case('{"type":"ping","a":' * 5_000 + "1" + "}" * 5_000, "INVALID_FORMAT", echo=()),
     "deep in an unknown field": Case(typed("[" * 5_000 + "]" * 5_000), "INVALID_FORMAT", echo=()),
 }
+_HEAD = frame("user_message", content="hi")[:-1]
 TOO_LARGE = {
-    "one byte over the limit": Case(padded(LIMIT + 1), "FRAME_TOO_LARGE", echo=()),
+    "one byte over the limit": Case(padded(LIMIT + 1), "FRAME_TOO_LARGE", echo=("ref",)),
     "one byte over in characters of four bytes": Case(padded(LIMIT + 1, "😀"), "FRAME_TOO_LARGE", echo=("ref",)),
     "one byte over in characters of two bytes": Case(padded(LIMIT + 1, "é"), "FRAME_TOO_LARGE", echo=("ref",)),
-    "half a mebibyte": Case(padded(524_288), "FRAME_TOO_LARGE", echo=()),
+    "half a mebibyte": Case(padded(524_288), "FRAME_TOO_LARGE", echo=("ref",)),
+    "long content, head behind it": Case(
+        json.dumps({"content": "a" * 900_000, "type": "user_message", "ref": "r1", "session_id": SESSION}),
+        "FRAME_TOO_LARGE",
+    ),
+    "a megabyte of objects": Case(huge(f'{_HEAD}, "x": [{{}}', ",{}", "]}"), "FRAME_TOO_LARGE"),
+    "a megabyte of keys": Case(huge(f"{_HEAD}", ',"a":1', "}"), "FRAME_TOO_LARGE"),
+    "a megabyte of escapes": Case(huge(f'{_HEAD}, "x": "', "\\u00e9", '"}'), "FRAME_TOO_LARGE"),
+    "a megabyte of digits": Case(huge(f'{_HEAD}, "x": ', "9", "}"), "FRAME_TOO_LARGE"),
+    "a megabyte of refs": Case(huge(f"{_HEAD}", ', "ref": "r1"', "}"), "FRAME_TOO_LARGE"),
+    "a ref of a megabyte": Case(huge('{"type": "ping", "ref": "', "a", '"}'), "FRAME_TOO_LARGE", echo=()),
+    "a megabyte that ends too soon": Case(huge(f'{_HEAD}, "x": "', "a"), "FRAME_TOO_LARGE", echo=()),
+    "a megabyte of brackets": Case("[" * 1_000_000, "FRAME_TOO_LARGE", echo=()),
+    "a megabyte of deep objects": Case(huge("", '{"a":'), "FRAME_TOO_LARGE", echo=()),
+    "a megabyte of quotes": Case('"' * 1_000_000, "FRAME_TOO_LARGE", echo=()),
+    "a megabyte of backslashes": Case('"' + "\\" * 999_999, "FRAME_TOO_LARGE", echo=()),
+    "a megabyte of a list": Case(huge("[1", ",1", "]"), "FRAME_TOO_LARGE", echo=()),
 }
 VALUES = {
     "NaN in a known field": Case(typed('{"a": NaN}', key="metadata"), "INVALID_FORMAT"),

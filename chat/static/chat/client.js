@@ -176,6 +176,11 @@ export class ChatClient extends EventTarget {
     return this.#sender.ask({ type: "model_select", session_id: sessionId, model_id: modelId });
   }
 
+  /** Send a request of a type that your project has added; it ends in an `ack` event, or in an `error` with its type. */
+  ask(frame) {
+    return this.#sender.ask(frame);
+  }
+
   /** Tell the session's other devices that somebody is typing; call it on every key. */
   typing(sessionId) {
     if (this.#now() - this.#typedAt < TYPING_INTERVAL_MS) return;
