@@ -24,56 +24,70 @@ def user_message(stored: Stored, draft: Draft) -> protocol.UserMessageFrame:
     )
 
 
-def replayed(message: MessageFacts) -> protocol.Frame:
-    """A stored message, as `resume` sends it."""
-    timestamp = protocol.rfc3339(message.created_at)
-    reply = reply_state(message.reply)
-    if message.sender == "ai":
-        return protocol.AiResponse(
-            session_id=message.session_id,
-            timestamp=timestamp,
-            content=message.content,
-            reply_id=message.reply.reply_id if message.reply else message.message_id,
-            in_reply_to=message.reply.in_reply_to if message.reply else "",
-            offset=0,
-            metadata=protocol.DONE,
-            seq=message.seq,
-            message_id=message.message_id,
-            content_length=len(message.content),
-            state=message.reply.state if message.reply else "complete",
-            model_id=message.model_id or None,
-            reply=reply,
-        )
+def replayed(message: MessageFacts) -> list[protocol.Frame]:
+    """A stored message, as `resume` sends it: one frame, or several for a reply that is too long for one."""
+    return _replayed_answer(message) if message.sender == "ai" else [_replayed_message(message)]
+
+
+def _replayed_answer(message: MessageFacts) -> list[protocol.Frame]:
+    reply_id = message.reply.reply_id if message.reply else message.message_id
+    in_reply_to = message.reply.in_reply_to if message.reply else ""
+    *first, (offset, content) = protocol.pieces(message.content)
+    last = protocol.AiResponse(
+        session_id=message.session_id,
+        timestamp=protocol.rfc3339(message.created_at),
+        content=content,
+        reply_id=reply_id,
+        in_reply_to=in_reply_to,
+        offset=offset,
+        metadata=protocol.DONE,
+        seq=message.seq,
+        message_id=message.message_id,
+        content_length=len(message.content),
+        state=message.reply.state if message.reply else "complete",
+        model_id=message.model_id or None,
+        reply=reply_state(message.reply),
+    )
+    return [*(_chunk(message.session_id, reply_id, in_reply_to, *piece) for piece in first), last]
+
+
+def _replayed_message(message: MessageFacts) -> protocol.Frame:
     return protocol.UserMessageFrame(
         session_id=message.session_id,
         sender=message.sender,
-        timestamp=timestamp,
+        timestamp=protocol.rfc3339(message.created_at),
         content=message.content,
         message_id=message.message_id,
         seq=message.seq,
         client_ref=message.client_ref,
         model_id=message.model_id or None,
         metadata=message.metadata or None,  # type: ignore[arg-type]  # stored as checked
-        reply=reply,
+        reply=reply_state(message.reply),
     )
 
 
 def running(session_id: str, reply: ReplyFacts) -> list[protocol.Frame]:
     """A reply that another process is writing, as of its last checkpoint."""
     loading = protocol.Loading(session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to)
-    if not reply.text:
-        return [loading]
-    return [
-        loading,
-        protocol.AiResponse(
-            session_id=session_id,
-            content=reply.text,
-            reply_id=reply.reply_id,
-            in_reply_to=reply.in_reply_to,
-            offset=0,
-            metadata=protocol.STREAMING,
-        ),
-    ]
+    return [loading, *so_far(session_id, reply.reply_id, reply.in_reply_to, reply.text)]
+
+
+def so_far(session_id: str, reply_id: str, in_reply_to: str, text: str, start: int = 0) -> list[protocol.Frame]:
+    """The text of a running reply from `start` on, in as many chunks as it needs."""
+    if len(text) <= start:
+        return []
+    return [_chunk(session_id, reply_id, in_reply_to, *piece) for piece in protocol.pieces(text, start)]
+
+
+def _chunk(session_id: str, reply_id: str, in_reply_to: str, offset: int, content: str) -> protocol.AiResponse:
+    return protocol.AiResponse(
+        session_id=session_id,
+        content=content,
+        reply_id=reply_id,
+        in_reply_to=in_reply_to,
+        offset=offset,
+        metadata=protocol.STREAMING,
+    )
 
 
 def reply_state(reply: ReplyFacts | None) -> protocol.ReplyState | None:

@@ -14,6 +14,9 @@ from errors.failure import ErrorPayload
 
 SUBPROTOCOL = "chat.v1"
 
+# Characters of a reply in one frame: written as JSON escapes six bytes each, still below the 1 MiB of the server.
+PIECE_CHARS = 100_000
+
 Scalar = str | int | float | bool | None
 Metadata = dict[str, Scalar]
 
@@ -25,6 +28,12 @@ def now() -> str:
 
 def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def pieces(content: str, start: int = 0) -> list[tuple[int, str]]:
+    """Cut a reply's text, from `start` on, into parts that fit into a frame each: (offset, part). Never empty."""
+    offsets = range(start, max(len(content), start + 1), PIECE_CHARS)
+    return [(offset, content[offset : offset + PIECE_CHARS]) for offset in offsets]
 
 
 # --- What a client sends. Types and presence are checked here; length and range by the table in `decode.py`. ----------

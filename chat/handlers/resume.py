@@ -21,7 +21,8 @@ async def handle(connection: Connection, message: protocol.Resume) -> None:
     session_id, last_seq = str(message.session_id), message.last_seq
     missed = await runtime.threads.run(_read, session_id, connection.user_id, last_seq)
     for stored in missed.messages:
-        connection.push(frames.replayed(stored))
+        for frame in frames.replayed(stored):
+            connection.push(frame)
     reached = missed.messages[-1].seq if missed.messages else missed.top
     connection.respond(
         protocol.Resumed(session_id=session_id, from_=last_seq, to=reached, top=missed.top, recovered=missed.recovered)
