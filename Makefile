@@ -5,6 +5,7 @@ PORT   ?= 8000
 export PORT
 
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -13,7 +14,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 	--python-version 3.11 --fork-strategy fewest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke lock upgrade clean venv install install-dev
+.PHONY: help run test check smoke bench lock upgrade clean venv install install-dev install-bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -42,16 +43,21 @@ check: install-dev ## lint, format, types, floors, locks
 smoke: install-dev ## hold a conversation with a real server, meet every fault, find each record
 	@$(BIN)/python -m tests.smoke
 
+bench: install-bench ## measure every row of docs/performance.md (ROWS="route failure" chooses, QUICK=1 tries it out)
+	@ROWS="$(ROWS)" ROUNDS="$(ROUNDS)" QUICK="$(QUICK)" $(BENCH_VENV)/bin/python -m bench
+
 lock: install-dev ## pin requirements*.in into requirements*.txt, keeping the versions that still fit
 	@$(COMPILE) requirements.in --output-file requirements.txt
 	@$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+	@$(COMPILE) requirements-bench.in --output-file requirements-bench.txt
 
 upgrade: install-dev ## like lock, with the newest versions that fit
 	@$(COMPILE) --upgrade requirements.in --output-file requirements.txt
 	@$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
+	@$(COMPILE) --upgrade requirements-bench.in --output-file requirements-bench.txt
 
 clean: ## remove what was installed and built here (not var/: that is data)
-	rm -rf $(VENV) staticfiles test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) staticfiles test-results htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A venv is remade when its Python is gone. pip is missing in one that another tool made.
@@ -75,3 +81,11 @@ install-dev: venv
 	@cmp -s requirements-dev.txt $(VENV)/requirements-dev.txt || { \
 		echo "==> installing requirements-dev.txt"; \
 		$(PIP) --requirement requirements-dev.txt && cp requirements-dev.txt requirements.txt $(VENV)/; }
+
+# A venv of its own: what is only compared with has no place beside the product.
+install-bench: venv
+	@$(BENCH_VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear $(BENCH_VENV)
+	@cmp -s requirements-bench.txt $(BENCH_VENV)/requirements.txt || { \
+		echo "==> installing requirements-bench.txt"; \
+		$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+			--requirement requirements-bench.txt && cp requirements-bench.txt $(BENCH_VENV)/requirements.txt; }

@@ -10,7 +10,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = {"requirements.in": "requirements.txt", "requirements-dev.in": "requirements-dev.txt"}
+LOCKS = {
+    "requirements.in": "requirements.txt",
+    "requirements-dev.in": "requirements-dev.txt",
+    "requirements-bench.in": "requirements-bench.txt",
+}
+BUILT_ON = ("requirements-dev.txt", "requirements-bench.txt")  # locks that contain requirements.txt
 
 
 def read_wanted(name: str) -> list[Requirement]:
@@ -32,10 +37,11 @@ def test_every_requirement_is_pinned_to_a_version_that_fits(wanted, lock):
         assert requirement.specifier.contains(version), f"{lock}: {requirement} is pinned to {version}"
 
 
-def test_the_development_lock_has_the_same_versions():
-    development = read_pins("requirements-dev.txt")
+@pytest.mark.parametrize("lock", BUILT_ON)
+def test_a_lock_built_on_the_product_s_has_the_same_versions(lock):
+    pins = read_pins(lock)
     for name, pin in read_pins("requirements.txt").items():
-        assert development[name].specifier == pin.specifier
+        assert pins[name].specifier == pin.specifier
 
 
 @pytest.mark.parametrize("lock", LOCKS.values())

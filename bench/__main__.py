@@ -1,0 +1,66 @@
+"""`python -m bench`: measures, prints the table, keeps results.json, docs/performance.md and the plot.
+
+The environment chooses: ROWS="route failure" (default: all), ROUNDS=7, QUICK=1 (two short rounds; only checks the
+harness and keeps nothing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+
+from bench import machine, report, results
+from bench.catalogue import ROWS
+from bench.load import ClientBound
+from bench.session import Bench
+
+
+async def measure(bench: Bench, chosen: list[str]) -> int:
+    """Run the rows; the number of those that could not be measured."""
+    broken = 0
+    for name in chosen:
+        bench.say(f"== {name}: {ROWS[name].__doc__.partition(chr(10))[0] if ROWS[name].__doc__ else ''}")
+        try:
+            await ROWS[name].run(bench)
+        except ClientBound as exc:
+            bench.say(f"{name} is refused: {exc}")
+            broken += 1
+        except Exception:
+            traceback.print_exc()
+            broken += 1
+        finally:
+            bench.servers.stop()
+            gc.collect()
+    return broken
+
+
+def main() -> int:
+    chosen = os.environ.get("ROWS", "").split() or list(ROWS)
+    unknown = [name for name in chosen if name not in ROWS]
+    if unknown:
+        print(f"no row is called {' '.join(unknown)}; there are: {' '.join(ROWS)}")
+        return 2
+    is_quick = os.environ.get("QUICK", "0") not in {"", "0"}
+    bench = Bench(rounds=int(os.environ.get("ROUNDS") or (2 if is_quick else 7)), is_quick=is_quick)
+    machine.pin_client()
+    environment = machine.describe() | {"date": datetime.now(UTC).date().isoformat(), "rounds": str(bench.rounds)}
+    bench.say(", ".join(f"{name} {value}" for name, value in environment.items()))
+    try:
+        broken = asyncio.run(measure(bench, chosen))
+    finally:
+        bench.servers.close()
+    print()
+    for result in bench.results:
+        print(results.line(result))
+    if not is_quick:
+        results.save(bench.results, bench.record | {"environment": environment})
+        report.write()
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
