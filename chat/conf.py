@@ -40,17 +40,18 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     first_token_s: PositiveSeconds = 15  # seconds; above the p99 of the slowest model, below a proxy's usual 60
     next_token_s: PositiveSeconds = 10  # seconds between two pieces of a reply before it counts as interrupted
     reply_total_s: PositiveSeconds = 120  # seconds; a trickle must end some time
+    max_reply_chars: Positive = 200_000  # characters; a longer answer is kept so far and counts as interrupted
     chunk_ms: Positive = 40  # milliseconds of text per frame; below what an eye sees as a step
     checkpoint_s: PositiveSeconds = 1  # seconds of text that a killed server may lose
     checkpoint_chars: Positive = 2_048  # or this much text, whichever comes first
+    end_patience_s: PositiveSeconds = 10  # seconds that the end of a reply waits to be stored before people are told
     lease_s: PositiveSeconds = 15  # seconds after which a reply whose process died is ended by another
     stop_grace_s: PositiveSeconds = 8  # seconds from SIGTERM to exit; the orchestrator's own grace must be longer
 
     # Storage and delivery
     database_threads: Positive = 8  # queries of sockets in flight; each holds one database connection
-    journal_threads: Positive = 4  # appends in flight; so that one locked session does not hold up the others
     database_timeout_s: PositiveSeconds = 2.5  # seconds a person waits for storage before being told
-    database_queue_size: Positive = 1_000  # queries waiting for a thread, then SERVER_BUSY
+    database_queue_size: Positive = 1_000  # queries, or appends, that wait; then SERVER_BUSY
     layer_timeout_s: PositiveSeconds = 1  # seconds one call to the channel layer may take
     local_delivery: bool = True  # deliver within the process without the way through the layer
     heartbeat_s: PositiveSeconds = 25  # seconds; below the 60 s at which proxies drop a silent connection

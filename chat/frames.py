@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from chat import protocol
-from chat.journal import Draft, Stored
+from chat.entries import Draft, Stored
 from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
 

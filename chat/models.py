@@ -96,7 +96,8 @@ class Reply(models.Model):
     text = models.TextField(blank=True)  # checkpoint of a running reply
     error = models.JSONField(null=True)  # the public error object that people were told
     stop_requested = models.BooleanField(default=False)
-    # While it runs, the process that owns it renews the lease; after that any process may end it.
+    # The process that runs it. It renews the lease; once that is over another process may take the reply over.
+    runner = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField()
     # As the provider counts them; NULL where it does not.
     prompt_tokens = models.PositiveIntegerField(null=True)

@@ -8,16 +8,19 @@ Handlers call `start` and `stop`. `runtime` owns the one instance per event loop
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 
-from chat import conf, groups, leases, protocol, telemetry
+from chat import conf, frames, groups, protocol, telemetry
 from chat.database import DatabaseThreads
+from chat.entries import Ended, Orphan
 from chat.hub import Hub
-from chat.journal import Ended, Figures, Journal
+from chat.jobs import Append, EndReply, Job, Retry
+from chat.journal import Journal
 from chat.llm.base import Backend
 from chat.models import ReplyPhase
 from chat.reply_stream import ReplyStream
@@ -26,11 +29,11 @@ from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import REPLY_INTERRUPTED, Action, Outcome, Stage
+from errors.taxonomy import DATABASE_ERROR, REPLY_INTERRUPTED, Action, Outcome, Stage
 
 log = structlog.stdlib.get_logger("chat.replies")
 
-_END_RETRIES_S = (0.2, 1.0, 3.0)  # seconds between tries to store how a reply ended
+_HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
 
 
 class Replies:
@@ -61,7 +64,13 @@ class Replies:
             outcome=Outcome.SAVED,
         )
         stream = ReplyStream(
-            reply_id, session_id, in_reply_to, hub=self._hub, threads=self._threads, is_continued=is_continued
+            reply_id,
+            session_id,
+            in_reply_to,
+            hub=self._hub,
+            journal=self._journal,
+            threads=self._threads,
+            is_continued=is_continued,
         )
         self._running[reply_id] = stream
         telemetry.REPLIES_RUNNING.inc()
@@ -73,15 +82,15 @@ class Replies:
         if stream is not None:
             stream.stop()
         else:
-            await self._threads.run(leases.request_stop, reply_id)
+            await self._journal.request_stop(reply_id)
 
     def frames_so_far(self, session_id: str) -> list[protocol.Frame]:
         """Return what a connection that joins now must see of the replies running here."""
-        frames: list[protocol.Frame] = []
+        found: list[protocol.Frame] = []
         for stream in self._running.values():
             if stream.session_id == session_id and stream.is_open:
-                frames += stream.frames_so_far()
-        return frames
+                found += stream.frames_so_far()
+        return found
 
     def is_local(self, reply_id: str) -> bool:
         return reply_id in self._running
@@ -111,38 +120,63 @@ class Replies:
         state = await stream.run(self._backend, context)
         if stream.is_lost:
             return  # another process has ended it, and told everybody
-        ended = await self._store_end(stream.reply_id, state=state, text=stream.text, figures=stream.figures)
+        ended = await self._stored(self._end(stream, state))
         if ended is not None:
             self._hub.broadcast(groups.of_session(stream.session_id), stream.terminal_frame(ended))
+
+    def _end(self, stream: ReplyStream, state: str, error: ErrorPayload | None = None) -> EndReply:
+        return self._journal.end_reply(
+            stream.session_id,
+            stream.reply_id,
+            state=state,
+            text=stream.text,
+            error=msgspec.to_builtins(error) if error else None,
+            figures=stream.figures,
+        )
+
+    async def _stored(self, job: EndReply) -> Ended | None:
+        """Wait until the end of a reply is stored; None where another process has ended it.
+
+        Raises:
+            ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
+                with it: a person who was told so finds the answer whole once it comes back.
+        """
+        await asyncio.wait({job.future}, timeout=conf.chat().end_patience_s)
+        if not job.future.done() and not self._journal.withdraw(job):
+            await asyncio.wait({job.future}, timeout=_HANGING_S)
+        if not job.future.done() or job.future.cancelled():
+            raise ChatError(DATABASE_ERROR, detail="the reply's end could not be stored in time")
+        return cast("Ended | None", job.future.result())
 
     async def _end_failed(self, stream: ReplyStream, failure: Failure) -> None:
         """Store how it failed, then tell every connection once. The text that had arrived is kept."""
         payload = failure.payload(self.accepted_actions())
-        state = ReplyPhase.PARTIAL if stream.text else ReplyPhase.FAILED
-        ended: Ended | None = None
-        try:
-            ended = await self._store_end(
-                stream.reply_id, state=state, text=stream.text, error=payload, figures=stream.figures
-            )
-        except ChatError as exc:
-            # People are told all the same. The row stays "running" until the reaper ends it.
-            log.warning("chat.reply_end_not_stored", reply_id=stream.reply_id, cause=str(exc))
-        else:
-            if ended is None:
-                failure.settle(None, deliveries=0)
-                return
-        self._tell(failure, payload, stream.session_id, stream.reply_id, stream.in_reply_to, ended, len(stream.text))
+        job = self._end(stream, ReplyPhase.PARTIAL if stream.text else ReplyPhase.FAILED, payload)
+        await self._tell_end(
+            failure, payload, job, stream.session_id, stream.reply_id, stream.in_reply_to, len(stream.text)
+        )
 
-    def _tell(
+    async def _tell_end(
         self,
         failure: Failure,
         payload: ErrorPayload,
+        job: EndReply,
         session_id: str,
         reply_id: str,
         in_reply_to: str,
-        ended: Ended | None,
         content_length: int,
     ) -> None:
+        """Tell every connection once how the reply failed, as soon as that is stored, or when it has taken too long.
+
+        The job goes on until the database has it: what people were told is what `resume` and history say, too.
+        """
+        await asyncio.wait({job.future}, timeout=conf.chat().end_patience_s)
+        ended: Ended | None = None
+        if not job.future.done() or job.future.exception() is not None:
+            job.future.add_done_callback(_note_unstored)
+        elif (ended := job.future.result()) is None:
+            failure.settle(None, deliveries=0)  # another process told, or the session is gone
+            return
         is_kept = ended is not None and ended.seq is not None
         frame = protocol.ErrorFrame(
             session_id=session_id,
@@ -156,70 +190,76 @@ class Replies:
         delivery = self._hub.broadcast(groups.of_session(session_id), frame)
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
 
-    async def _store_end(
-        self,
-        reply_id: str,
-        *,
-        state: str,
-        text: str,
-        error: ErrorPayload | None = None,
-        figures: Figures | None = None,
-    ) -> Ended | None:
-        """Store the end, trying again while the database is away.
-
-        Raises:
-            ChatError: DATABASE_ERROR after the last try.
-        """
-        public = msgspec.to_builtins(error) if error else None
-        for pause_s in (*_END_RETRIES_S, None):
-            try:
-                return await self._journal.end_reply(reply_id, state=state, text=text, error=public, figures=figures)
-            except ChatError:
-                if pause_s is None:
-                    raise
-            await asyncio.sleep(pause_s)
-        raise AssertionError("unreachable")
-
     def accepted_actions(self) -> tuple[Action, ...]:
         """What the server would take now: another model can only be offered where there is one."""
         has_choice = len(self._backend.models) > 1
         return tuple(action for action in Action if action is not Action.SWITCH_MODEL or has_choice)
 
-    # --- Replies whose process died ---
+    # --- Replies that nobody runs ---
+
+    def on_late(self, job: Job, result: Any) -> None:
+        """Take care of what the journal stored after its caller was told `unknown`, or had gone.
+
+        The message is shown to whoever is there, and its answer begins: sent again, it is a duplicate with a reply.
+        """
+        if isinstance(job, Append) and not result.duplicate:
+            draft, message_type = job.draft, "user_message"
+            self._hub.broadcast(groups.of_session(result.session_id), frames.user_message(result, draft))
+            user_id, ref = draft.user_id, draft.ref
+        elif isinstance(job, Retry) and result.is_new:
+            user_id, ref, message_type = job.user_id, None, "retry"
+        else:
+            return
+        if result.reply_id is not None:
+            route = RouteContext(Stage.REPLY, message_type=message_type, user_id=user_id, ref=ref)
+            self.start(result.reply_id, session_id=result.session_id, in_reply_to=result.message_id, route=route)
 
     async def reap(self) -> None:
         """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
+        not_before = 0.0
         while True:
             await asyncio.sleep(conf.chat().lease_s / 3)
+            if time.monotonic() < not_before:
+                continue
             try:
-                for reply in await self._threads.run(leases.claim_expired):
-                    if str(reply.pk) not in self._running:
-                        await self._end_orphan(reply)
-            except Exception as exc:
-                log.warning("chat.reaper_failed", cause=type(exc).__name__)
+                orphans = await self._journal.claim_orphans()
+            except ChatError as exc:
+                # After an outage every lease is over. Whoever runs a reply gets the time to say that it still does.
+                not_before = time.monotonic() + conf.chat().lease_s
+                log.warning("chat.reaper_failed", cause=str(exc))
+                continue
+            for orphan in orphans:
+                if orphan.reply_id not in self._running:
+                    self._spawn(self._end_orphan(orphan))
 
-    async def _end_orphan(self, reply: Any) -> None:
+    async def _end_orphan(self, orphan: Orphan) -> None:
         context = RouteContext(
             stage=Stage.REPLY,
             message_type="user_message",
-            user_id=reply.owner_key,
-            session_id=str(reply.session_id),
-            ref=reply.message.client_ref,
-            reply_id=str(reply.pk),
-            in_reply_to=str(reply.message_id),
-            outcome=Outcome.PARTIAL if reply.text else Outcome.SAVED,
-            attempt=reply.attempt,
+            user_id=orphan.user_id,
+            session_id=orphan.session_id,
+            ref=orphan.client_ref,
+            reply_id=orphan.reply_id,
+            in_reply_to=orphan.message_id,
+            outcome=Outcome.PARTIAL if orphan.text else Outcome.SAVED,
+            attempt=orphan.attempt,
         )
         failure = recorder.record(ChatError(REPLY_INTERRUPTED, detail="its server process is gone"), context)
         payload = failure.payload(self.accepted_actions())
-        state = ReplyPhase.PARTIAL if reply.text else ReplyPhase.FAILED
-        ended = await self._store_end(str(reply.pk), state=state, text=reply.text, error=payload)
-        if ended is None:
-            failure.settle(None, deliveries=0)
-            return
-        self._tell(
-            failure, payload, str(reply.session_id), str(reply.pk), str(reply.message_id), ended, len(reply.text)
+        job = self._journal.end_reply(
+            orphan.session_id,
+            orphan.reply_id,
+            state=ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED,
+            text=orphan.text,
+            error=msgspec.to_builtins(payload),
         )
+        try:
+            await self._tell_end(
+                failure, payload, job, orphan.session_id, orphan.reply_id, orphan.message_id, len(orphan.text)
+            )
+        finally:
+            if not failure.is_settled:
+                failure.settle(None, deliveries=0)
 
     # --- Tasks ---
 
@@ -245,3 +285,8 @@ class Replies:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _note_unstored(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (exc := future.exception()) is not None:
+        log.warning("chat.reply_end_not_stored", cause=str(exc))

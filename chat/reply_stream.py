@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
-from chat import conf, groups, leases, protocol, sessions
+from chat import conf, groups, protocol, sessions
 from chat.database import DatabaseThreads
+from chat.entries import Ended, Figures
 from chat.hub import Hub
-from chat.journal import Ended, Figures
+from chat.journal import Journal
 from chat.llm import registry
 from chat.llm.base import Backend, Deadlines, ReplyRequest, Turn, Usage
 from chat.models import ReplyPhase
@@ -39,6 +40,7 @@ class ReplyStream:
         in_reply_to: str,
         *,
         hub: Hub,
+        journal: Journal,
         threads: DatabaseThreads,
         is_continued: bool,
     ) -> None:
@@ -51,9 +53,11 @@ class ReplyStream:
         self.is_lost = False
         self.is_open = True  # no terminal frame was made yet
         self._hub = hub
+        self._journal = journal
         self._threads = threads
         self._is_continued = is_continued
         self._fresh: list[str] = []  # pieces that are not in `text` yet
+        self._length = 0  # characters, those pieces included
         self._sent = 0  # characters that were broadcast
         self._kept = 0  # characters of the last checkpoint
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -123,6 +127,8 @@ class ReplyStream:
                         self.figures.usage = piece
                     else:
                         self._take(_storable(piece))
+                        if self._length > settings.max_reply_chars:
+                            raise ChatError(REPLY_INTERRUPTED, detail=f"over {settings.max_reply_chars} characters")
         finally:
             self._gather()
             context.private_texts = (*said, self.text)
@@ -143,6 +149,7 @@ class ReplyStream:
         if self.figures.first_token_ms is None and piece:
             self.figures.first_token_ms = self._elapsed_ms()
         self._fresh.append(piece)
+        self._length += len(piece)
         if self._flush_timer is None:
             delay_s = conf.chat().chunk_ms / 1000 if self._sent else 0  # the first words at once
             self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
@@ -151,7 +158,7 @@ class ReplyStream:
         return int((time.monotonic() - self._began) * 1000)
 
     def _gather(self) -> None:
-        self.text += "".join(self._fresh)
+        self.text = (self.text + "".join(self._fresh))[: conf.chat().max_reply_chars]
         self._fresh.clear()
         if len(self.text) - self._kept >= conf.chat().checkpoint_chars:
             self._checkpoint_due.set()
@@ -205,7 +212,7 @@ class ReplyStream:
             self._checkpoint_due.clear()
             text = self.text
             try:
-                wants_stop = await self._threads.run(leases.checkpoint, self.reply_id, text)
+                wants_stop = await self._journal.checkpoint(self.reply_id, text)
             except Exception as exc:
                 log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
                 await asyncio.sleep(conf.chat().checkpoint_s)  # a sick database is not helped by asking more often

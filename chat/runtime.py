@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 import weakref
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -58,15 +59,14 @@ class Runtime:
         chat = conf.chat()
         queue_size, timeout_s = chat.database_queue_size, chat.database_timeout_s
         self.threads = DatabaseThreads("chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s)
-        self._journal_threads = DatabaseThreads(
-            "chat-journal", chat.journal_threads, queue_size=queue_size, timeout_s=timeout_s
-        )
-        self.journal = Journal(self._journal_threads)
+        self.id = uuid.uuid4().hex
+        self.journal = Journal(runner=self.id)
         self.hub = Hub()
         self.backend = registry.load()
         self.message_limit = MessageLimit(getattr(settings, "REDIS_URL", ""))
         self.faults = Faults()
         self.replies = Replies(hub=self.hub, journal=self.journal, threads=self.threads, backend=self.backend)
+        self.journal.on_late = self.replies.on_late
         self.connections: dict[str, Attached] = {}
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +103,7 @@ class Runtime:
         for connection in tuple(self.connections.values()):
             connection.push(self.goodbye())
         await self.replies.aclose(grace_s)
+        await self.journal.aclose()
         for connection in tuple(self.connections.values()):
             connection.close(CLOSE_RESTARTING)
         await asyncio.sleep(0)
@@ -112,7 +113,6 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(row_writer.flush)
         self.threads.close()
-        self._journal_threads.close()
         _of_loop.pop(asyncio.get_running_loop(), None)
 
     async def _beat(self) -> None:

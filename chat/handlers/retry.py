@@ -13,7 +13,7 @@ from errors.taxonomy import Outcome
 async def handle(connection: Connection, message: protocol.Retry) -> None:
     runtime, route = connection.runtime, connection.route
     model_id = "" if message.model_id is UNSET else registry.check_model(runtime.backend, message.model_id)
-    retried = await runtime.journal.retry(message.message_id, connection.user_id, model_id)
+    retried = await runtime.journal.retry(str(route.session_id), message.message_id, connection.user_id, model_id)
     route.outcome = Outcome.SAVED
     connection.respond(
         protocol.Ack(

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from chat import frames, groups, protocol
 from chat.connection import Connection
-from chat.journal import Draft
+from chat.entries import Draft
 from chat.llm import registry
 from errors.taxonomy import Outcome
 

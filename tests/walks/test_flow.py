@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 
-from chat import runtime, sessions
+from chat import jobs, runtime, sessions
 from tests.people import ORIGIN
 
 
@@ -109,16 +109,14 @@ async def test_a_query_that_takes_too_long_is_told_as_unknown(alice, configure, 
     """The person hears DATABASE_ERROR within the limit; whether the message is stored, the same ref tells."""
     configure(database_timeout_s=0.3)
     is_released = threading.Event()
-    from chat import journal
+    real = jobs.Append.run
 
-    real = journal._append
-
-    def hang(draft):
+    def hang(job, batch):
         is_released.wait(10)
-        return real(draft)
+        return real(job, batch)
 
     device = await alice.connect()
-    monkeypatch.setattr(journal, "_append", hang)
+    monkeypatch.setattr(jobs.Append, "run", hang)
     await device.send("user_message", content="hello", ref="r1")
     frame = await device.expect("error", ref="r1")
     assert (frame["error"]["code"], frame["error"]["outcome"]) == ("DATABASE_ERROR", "unknown")

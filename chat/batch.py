@@ -1,0 +1,316 @@
+"""One transaction of the journal: the sessions it holds, and the rows it inserts together. Synchronous.
+
+The session's row is the lock: whoever holds it allocates the next `seq`, so numbers have no gaps, on several processes
+too. A session that another process holds is passed over, never waited for: its jobs come with the next batch, and no
+two batches can wait for each other.
+
+Inserts and the sessions' update are plain SQL, many rows a statement: the ORM's objects would cost more than all the
+rest of a message's way.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.models import Count, Model, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from chat import conf
+from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
+from errors.exceptions import ChatError
+from errors.taxonomy import TOO_MANY_REQUESTS
+
+_RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
+
+_SESSION = ("id", "owner_id", "last_seq", "title", "model_id", "assistant_enabled", "ended_at")
+_NEW_SESSION = (*_SESSION, "origin_ref", "created_at", "last_activity_at")
+_MESSAGE = ("id", "session_id", "seq", "sender", "content", "client_ref", "model_id", "metadata", "created_at")
+_REPLY = (
+    "id", "session_id", "message_id", "owner_key", "runner", "attempt", "model_id", "state", "text", "stop_requested",
+    "lease_until", "created_at",
+)  # fmt: skip
+
+
+class Deferred(Exception):
+    """Another process holds what this job needs; it belongs into the next batch."""
+
+
+@dataclass(slots=True)
+class HeldSession:
+    """A session's row, locked for this transaction."""
+
+    key: uuid.UUID
+    owner_key: Any
+    last_seq: int
+    title: str
+    model_id: str
+    assistant_enabled: bool
+    ended_at: datetime | None
+    is_touched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A message that was stored before under the same ref, or in this batch."""
+
+    key: uuid.UUID
+    seq: int
+    content: str
+    created_at: datetime
+    reply_id: str | None
+
+
+class Batch:
+    """Begun within a transaction on `alias`; `flush` before its end."""
+
+    def __init__(self, alias: str, runner: str) -> None:
+        self.alias = alias
+        self.runner = runner
+        self.now = timezone.now()
+        self.sessions: dict[uuid.UUID, HeldSession] = {}
+        self.opened: dict[tuple[Any, str], HeldSession] = {}  # by owner and the ref that opened them
+        self.known: dict[tuple[uuid.UUID, str], Known] = {}
+        self._busy_sessions: set[uuid.UUID] = set()  # held by another process
+        self._busy_openings: set[tuple[Any, str]] = set()
+        self._held_owners: set[Any] = set()
+        self._running: dict[str, int] = {}  # replies per person
+        self._tokens: dict[str, int] = {}
+        self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
+        self._sql = _Dialect.of(alias)
+        self._moment = self._sql.moment(self.now)
+
+    # --- Reading, once for all jobs ---
+
+    def hold(self, keys: Collection[uuid.UUID], openings: Collection[tuple[Any, str]]) -> None:
+        """Lock these sessions, and those that these (owner, origin ref) have opened."""
+        if keys:
+            rows = self._locked(ChatSession.objects.using(self.alias).filter(pk__in=keys))
+            for row in rows.values_list(*_SESSION):
+                self.sessions[row[0]] = HeldSession(*row)
+            if self._sql.skips_locked and len(self.sessions) < len(keys):
+                missing = [key for key in keys if key not in self.sessions]
+                found = ChatSession.objects.using(self.alias).filter(pk__in=missing).values_list("pk", flat=True)
+                self._busy_sessions = set(found)
+        if openings:
+            self._hold_opened(openings)
+
+    def _hold_opened(self, openings: Collection[tuple[Any, str]]) -> None:
+        wanted = Q()
+        for owner_key, ref in openings:
+            wanted |= Q(owner_id=owner_key, origin_ref=ref)
+        opened = ChatSession.objects.using(self.alias).filter(wanted)
+        for *row, ref in self._locked(opened).values_list(*_SESSION, "origin_ref"):
+            session = self.sessions.setdefault(row[0], HeldSession(*row))
+            self.opened[session.owner_key, ref] = session
+        if self._sql.skips_locked:
+            pairs: set[tuple[Any, Any]] = set(opened.values_list("owner_id", "origin_ref"))
+            self._busy_openings = pairs - set(self.opened)
+
+    def _locked(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        rows = rows.order_by("pk")
+        return rows.select_for_update(skip_locked=True, no_key=True) if self._sql.skips_locked else rows
+
+    def session(self, key: uuid.UUID) -> HeldSession | None:
+        """Return the held session; None if there is none.
+
+        Raises:
+            Deferred: Another process holds it.
+        """
+        if key in self._busy_sessions:
+            raise Deferred
+        return self.sessions.get(key)
+
+    def opened_by(self, owner_key: Any, ref: str) -> HeldSession | None:
+        """Return the session that a message with this ref has opened, in the same words as `session`."""
+        if (owner_key, ref) in self._busy_openings:
+            raise Deferred
+        return self.opened.get((owner_key, ref))
+
+    def look_up(self, refs: Iterable[tuple[uuid.UUID, str]]) -> None:
+        """Find the messages that were stored under these (session, ref)."""
+        pairs = [pair for pair in refs if pair[0] in self.sessions]
+        if not pairs:
+            return
+        messages = ChatMessage.objects.using(self.alias).filter(
+            session_id__in={key for key, _ in pairs}, client_ref__in={ref for _, ref in pairs}
+        )
+        wanted = set(pairs)
+        rows = messages.values_list("session_id", "client_ref", "pk", "seq", "content", "created_at")
+        found = [row for row in rows if (row[0], row[1]) in wanted]
+        replies = self._latest_replies([row[2] for row in found])
+        for session_key, ref, key, seq, content, created_at in found:
+            self.known[session_key, str(ref)] = Known(key, seq, content, created_at, replies.get(key))
+
+    def note(self, session: HeldSession, ref: str | None, stored: Known) -> None:
+        """Remember a message of this batch, for another one under the same ref in it."""
+        if ref is not None:
+            self.known[session.key, ref] = stored
+
+    def find(self, message_key: uuid.UUID) -> Known | None:
+        """Look a message up by its own key."""
+        rows = ChatMessage.objects.using(self.alias).filter(pk=message_key).values_list("seq", "content", "created_at")
+        return next(
+            (Known(message_key, *row, self._latest_replies([message_key]).get(message_key)) for row in rows), None
+        )
+
+    def _latest_replies(self, messages: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+        if not messages:
+            return {}
+        replies = Reply.objects.using(self.alias).filter(message_id__in=messages).order_by("attempt")
+        return {message: str(key) for message, key in replies.values_list("message_id", "pk")}
+
+    # --- What a person may ask for now ---
+
+    def hold_owners(self, user_keys: Collection[Any]) -> None:
+        """Lock the people who will get an answer, so that two processes cannot both count one too few."""
+        missing = [key for key in user_keys if key not in self._held_owners]
+        if not missing:
+            return
+        users = get_user_model()._base_manager.using(self.alias).filter(pk__in=missing)
+        self._held_owners |= set(self._locked(users).values_list("pk", flat=True))
+        names = [str(key) for key in missing]
+        running = Reply.objects.using(self.alias).filter(owner_key__in=names, state__in=RUNNING)
+        counted = running.values_list("owner_key").annotate(n=Count("pk")).order_by()
+        self._running |= dict.fromkeys(names, 0) | dict(counted)
+        if conf.chat().tokens_per_day is not None:
+            today = Reply.objects.using(self.alias).filter(owner_key__in=names, created_at__gte=self._midnight())
+            spent = Sum(Coalesce("prompt_tokens", 0) + Coalesce("completion_tokens", 0))
+            self._tokens |= dict(today.values_list("owner_key").annotate(n=spent).order_by())
+
+    def check_allowance(self, user_id: str, user_key: Any) -> None:
+        """Refuse what this person may not ask for now: too many answers at once, or too many tokens today.
+
+        Raises:
+            ChatError: TOO_MANY_REQUESTS, with the time to wait.
+            Deferred: Another process is counting for the same person.
+        """
+        self.hold_owners([user_key])
+        if user_key not in self._held_owners:
+            raise Deferred
+        settings = conf.chat()
+        if self._running[user_id] >= settings.max_running_replies:
+            detail = f"{settings.max_running_replies} replies are running"
+            raise ChatError(TOO_MANY_REQUESTS, retry_after_ms=_RUNNING_RETRY_MS, detail=detail)
+        used = self._tokens.get(user_id, 0)
+        if settings.tokens_per_day is not None and used >= settings.tokens_per_day:
+            wait = self._midnight() + timedelta(days=1) - self.now
+            raise ChatError(
+                TOO_MANY_REQUESTS,
+                retry_after_ms=max(1, int(wait.total_seconds() * 1000)),
+                detail=f"{used} of {settings.tokens_per_day} tokens today",
+            )
+
+    def _midnight(self) -> datetime:
+        return self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    # --- Adding ---
+
+    def open_session(self, key: uuid.UUID, owner_key: Any, ref: str | None, model_id: str) -> HeldSession:
+        session = HeldSession(key, owner_key, 0, "", model_id, assistant_enabled=True, ended_at=None)
+        self.sessions[key] = session
+        if ref is not None:
+            self.opened[owner_key, ref] = session
+        sql, now = self._sql, self._moment
+        self._rows[ChatSession].append((sql.key(key), sql.owner(owner_key), 0, "", model_id, True, None, ref, now, now))
+        return session
+
+    def add_message(
+        self,
+        session: HeldSession,
+        key: uuid.UUID,
+        *,
+        sender: str,
+        content: str,
+        model_id: str,
+        ref: str | None = None,
+        metadata: dict[str, object] | None = None,
+    ) -> int:
+        """Add a message as the session's last, and return its `seq`."""
+        session.last_seq += 1
+        session.is_touched = True
+        sql = self._sql
+        self._rows[ChatMessage].append(
+            (
+                sql.key(key), sql.key(session.key), session.last_seq, sender, content, ref, model_id,
+                sql.json(metadata) if metadata else sql.no_metadata, self._moment,
+            )
+        )  # fmt: skip
+        return session.last_seq
+
+    def add_reply(
+        self, session: HeldSession, key: uuid.UUID, *, message: uuid.UUID, user_id: str, model_id: str, attempt: int = 1
+    ) -> None:
+        sql = self._sql
+        self._running[user_id] += 1
+        self._rows[Reply].append(
+            (
+                sql.key(key), sql.key(session.key), sql.key(message), user_id, self.runner, attempt, model_id,
+                ReplyPhase.PENDING.value, "", False, sql.moment(self.lease_until()), self._moment,
+            )
+        )  # fmt: skip
+
+    def lease_until(self) -> datetime:
+        return self.now + timedelta(seconds=conf.chat().lease_s)
+
+    def flush(self) -> None:
+        """Write what was added so far."""
+        with connections[self.alias].cursor() as cursor:
+            for model, columns in ((ChatSession, _NEW_SESSION), (ChatMessage, _MESSAGE), (Reply, _REPLY)):
+                if rows := self._rows[model]:
+                    self._sql.insert(cursor, model, columns, rows)
+                    self._rows[model] = []
+            touched = [session for session in self.sessions.values() if session.is_touched]
+            if touched:
+                now, key = self._moment, self._sql.key
+                changes = [(session.last_seq, session.title, now, key(session.key)) for session in touched]
+                cursor.executemany(self._sql.touch, changes)
+                for session in touched:
+                    session.is_touched = False
+
+
+class _Dialect:
+    """How one database wants its values and statements, worked out once."""
+
+    def __init__(self, alias: str) -> None:
+        connection = connections[alias]
+        self._quote = connection.ops.quote_name
+        self._is_sqlite = connection.vendor == "sqlite"
+        self.skips_locked = connection.features.has_select_for_update_skip_locked
+        has_uuids = connection.features.has_native_uuid_field
+        self.key: Any = (lambda key: key) if has_uuids else (lambda key: key.hex)
+        self.moment = connection.ops.adapt_datetimefield_value
+        metadata, owner = ChatMessage._meta.get_field("metadata"), get_user_model()._meta.pk
+        self.json = functools.partial(metadata.get_db_prep_save, connection=connection)
+        self.owner = functools.partial(owner.get_db_prep_save, connection=connection)
+        self.no_metadata = self.json({})
+        self.touch = (
+            f"UPDATE {self._table(ChatSession)} SET last_seq = %s, title = %s, last_activity_at = %s WHERE id = %s"  # noqa: S608
+        )
+
+    @classmethod
+    @functools.cache
+    def of(cls, alias: str) -> _Dialect:
+        return cls(alias)
+
+    def insert(self, cursor: Any, model: type[Model], columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+        head, values = self._insert(model, columns)
+        if self._is_sqlite:
+            cursor.executemany(head + values, rows)  # one prepared statement, run in C
+        else:
+            cursor.execute(head + ", ".join([values] * len(rows)), [value for row in rows for value in row])
+
+    @functools.cache  # noqa: B019 -- one dialect per database, for the life of the process
+    def _insert(self, model: type[Model], columns: tuple[str, ...]) -> tuple[str, str]:
+        names = ", ".join(map(self._quote, columns))
+        return f"INSERT INTO {self._table(model)} ({names}) VALUES ", f"({', '.join(['%s'] * len(columns))})"  # noqa: S608
+
+    def _table(self, model: type[Model]) -> str:
+        return str(self._quote(model._meta.db_table))

@@ -1,0 +1,71 @@
+"""What goes into the journal, and what comes back: values that journal, replies and handlers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chat.llm.base import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A validated user message. Without `session_id` it opens a session."""
+
+    user_id: str
+    content: str
+    session_id: str | None = None
+    ref: str | None = None
+    model_id: str = ""
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    message_id: str
+    session_id: str
+    seq: int
+    reply_id: str | None  # None: the session's assistant is switched off
+    duplicate: bool
+    created_at: datetime
+    new_title: str | None = None  # the message gave its session this title
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    reply_id: str
+    session_id: str
+    message_id: str
+    seq: int
+    is_new: bool
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a reply cost and took; None where it is not known."""
+
+    usage: Usage | None = None
+    first_token_ms: int | None = None
+    total_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a reply ended. `message_id` and `seq` are None when no text had arrived."""
+
+    state: str
+    message_id: str | None
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A running reply whose process is gone, taken over by this one."""
+
+    reply_id: str
+    session_id: str
+    message_id: str
+    user_id: str
+    client_ref: str | None
+    attempt: int
+    text: str

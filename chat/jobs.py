@@ -1,0 +1,332 @@
+"""What can be asked of the journal: each job knows the session it needs, and what it does within a batch. Synchronous.
+
+Every job can be run again after a COMMIT of which nobody knows whether it happened: the keys of its rows are made when
+the job is, so it finds its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from chat import conf, titles
+from chat.batch import Batch, Deferred, HeldSession, Known
+from chat.entries import Draft, Ended, Figures, Orphan, Retried, Stored
+from chat.models import RUNNING, ChatMessage, Reply, ReplyPhase, Sender
+from chat.sessions import as_uuid
+from errors.exceptions import ChatError
+from errors.taxonomy import DATABASE_ERROR, DUPLICATE_MISMATCH, NOT_FOUND, SESSION_ENDED, Outcome
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Job:
+    """One thing to make durable.
+
+    Attributes:
+        session_key: The session that it changes; the batch locks it.
+        future: Gets the result, or the error.
+        deadline: Monotonic seconds until which it is tried; None: until it succeeds.
+        is_taken: The writer has it in a transaction, so nobody can say that it did not happen.
+        is_withdrawn: Nobody wants it any more; the writer passes over it.
+        is_in_doubt: A COMMIT broke off with it: its rows may be there.
+        is_given_up: Its caller has been told `unknown`: it is looked for, and not done any more.
+    """
+
+    future: asyncio.Future[Any]
+    deadline: float | None
+    session_key: uuid.UUID | None = None
+    is_taken: bool = False
+    is_withdrawn: bool = False
+    is_in_doubt: bool = False
+    is_given_up: bool = False
+    refusals: int = 0  # times that the database refused it as it is
+    result: Any = None
+    error: Exception | None = None
+
+    def run(self, batch: Batch) -> Any:
+        raise NotImplementedError
+
+    def _check_wanted(self) -> None:
+        """What was looked for and not found is not stored behind the back of somebody who sends it again."""
+        if self.is_given_up and self.is_in_doubt:
+            raise ChatError(DATABASE_ERROR, outcome=Outcome.REJECTED, detail="not stored, as it turned out")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Append(Job):
+    """Store a user message, and its pending reply with it."""
+
+    draft: Draft
+    owner_key: Any
+    message_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    reply_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    new_session_key: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def run(self, batch: Batch) -> Stored:
+        draft, owner_key = self.draft, self.owner_key
+        session = self._session(batch)
+        if session is not None and (known := self._known(batch, session)) is not None:
+            return known
+        self._check_wanted()
+        if session is not None and session.ended_at is not None:
+            raise ChatError(SESSION_ENDED)
+        has_reply = session is None or session.assistant_enabled
+        if has_reply:
+            batch.check_allowance(draft.user_id, owner_key)
+        if session is None:
+            session = batch.open_session(self.new_session_key, owner_key, draft.ref, draft.model_id)
+        new_title = None
+        if not session.title:
+            session.title = new_title = titles.title_of(draft.content)
+        model_id = draft.model_id or session.model_id
+        seq = batch.add_message(
+            session,
+            self.message_key,
+            sender=Sender.USER.value,
+            content=draft.content,
+            model_id=model_id,
+            ref=draft.ref,
+            metadata=draft.metadata,
+        )
+        reply_id = None
+        if has_reply:
+            reply_id = str(self.reply_key)
+            batch.add_reply(session, self.reply_key, message=self.message_key, user_id=draft.user_id, model_id=model_id)
+        batch.note(session, draft.ref, Known(self.message_key, seq, draft.content, batch.now, reply_id))
+        return Stored(
+            message_id=str(self.message_key),
+            session_id=str(session.key),
+            seq=seq,
+            reply_id=reply_id,
+            duplicate=False,
+            created_at=batch.now,
+            new_title=new_title,
+        )
+
+    def _session(self, batch: Batch) -> HeldSession | None:
+        """Return the draft's session; None where it is still to be opened."""
+        if self.session_key is None:
+            opened = batch.opened_by(self.owner_key, self.draft.ref) if self.draft.ref is not None else None
+            if opened is None and self.is_in_doubt:
+                opened = batch.session(self.new_session_key)
+            return opened
+        session = batch.session(self.session_key)
+        if session is None or session.owner_key != self.owner_key:
+            raise ChatError(NOT_FOUND, field="session_id")
+        return session
+
+    def _known(self, batch: Batch, session: HeldSession) -> Stored | None:
+        """Return what this message became when it was stored before; under its ref, or by ourselves."""
+        known = batch.known.get((session.key, self.draft.ref)) if self.draft.ref is not None else None
+        if known is None and self.is_in_doubt:
+            known = batch.find(self.message_key)
+        if known is None:
+            return None
+        if known.content != self.draft.content:
+            raise ChatError(DUPLICATE_MISMATCH, field="ref", outcome=Outcome.REJECTED)
+        return Stored(
+            message_id=str(known.key),
+            session_id=str(session.key),
+            seq=known.seq,
+            reply_id=known.reply_id,
+            duplicate=known.key != self.message_key,
+            created_at=known.created_at,
+            new_title=session.title if known.key == self.message_key and known.seq == 1 else None,
+        )
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Retry(Job):
+    """Answer a message again, unless its answer is running or complete."""
+
+    message_id: str
+    user_id: str
+    owner_key: Any
+    model_id: str
+    reply_key: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def run(self, batch: Batch) -> Retried:
+        session = batch.session(self.session_key) if self.session_key is not None else None
+        if session is None or session.owner_key != self.owner_key:
+            raise ChatError(NOT_FOUND, field="message_id")
+        batch.flush()  # the question, or another retry of it, may be in this batch
+        messages = ChatMessage.objects.using(batch.alias).filter(session_id=session.key, sender=Sender.USER)
+        message = messages.filter(pk=as_uuid(self.message_id)).values("pk", "seq", "model_id").first()
+        if message is None:
+            raise ChatError(NOT_FOUND, field="message_id")
+        replies = Reply.objects.using(batch.alias).filter(message_id=message["pk"]).order_by("-attempt")
+        last = replies.values("pk", "state", "attempt").first()
+        if last is not None and last["state"] in (*RUNNING, ReplyPhase.COMPLETE):
+            return self._retried(session, message["seq"], last["pk"])
+        self._check_wanted()
+        if session.ended_at is not None:
+            raise ChatError(SESSION_ENDED)
+        batch.check_allowance(self.user_id, self.owner_key)
+        batch.add_reply(
+            session,
+            self.reply_key,
+            message=message["pk"],
+            user_id=self.user_id,
+            model_id=self.model_id or session.model_id or message["model_id"],
+            attempt=last["attempt"] + 1 if last else 1,
+        )
+        return self._retried(session, message["seq"], self.reply_key)
+
+    def _retried(self, session: HeldSession, seq: int, reply_key: uuid.UUID) -> Retried:
+        is_new = reply_key == self.reply_key
+        return Retried(str(reply_key), str(session.key), self.message_id, seq, is_new)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class EndReply(Job):
+    """End a reply and store its text as a message. Only the process that runs it can."""
+
+    reply_id: str
+    state: str
+    text: str
+    public_error: dict[str, object] | None
+    figures: Figures
+    message_key: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def run(self, batch: Batch) -> Ended | None:
+        session = batch.session(self.session_key) if self.session_key is not None else None
+        if session is None:
+            return None  # deleted, and the reply with it
+        batch.flush()  # the reply may be in this batch
+        replies = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), runner=batch.runner)
+        usage = self.figures.usage
+        is_ours = replies.filter(state__in=RUNNING).update(
+            state=self.state,
+            error=self.public_error,
+            answer_id=self.message_key if self.text else None,
+            text="",
+            ended_at=batch.now,
+            first_token_ms=self.figures.first_token_ms,
+            total_ms=self.figures.total_ms,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+        )
+        if not is_ours:
+            return self._ended_before(replies)
+        if not self.text:
+            session.is_touched = True
+            return Ended(self.state, None, None)
+        model_id = replies.values_list("model_id", flat=True).get()
+        seq = batch.add_message(session, self.message_key, sender=Sender.AI.value, content=self.text, model_id=model_id)
+        return Ended(self.state, str(self.message_key), seq)
+
+    def _ended_before(self, replies: Any) -> Ended | None:
+        """Return the end that we have stored already; None if it was another process, or the session's deletion."""
+        stored = replies.exclude(ended_at=None).values("state", "answer_id", "answer__seq").first()
+        if stored is None:
+            return None
+        answer = stored["answer_id"]
+        return Ended(stored["state"], str(answer) if answer else None, stored["answer__seq"])
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Checkpoint(Job):
+    """Store a running reply's text so far and renew its lease.
+
+    Its result: whether somebody asked to stop; None when the reply is no longer ours to write.
+    """
+
+    reply_id: str
+    text: str
+
+    def run(self, batch: Batch) -> bool | None:
+        batch.flush()
+        replies = Reply.objects.using(batch.alias)
+        ours = replies.filter(pk=as_uuid(self.reply_id), runner=batch.runner, state__in=RUNNING)
+        values: dict[str, Any] = {"text": self.text, "lease_until": batch.lease_until()}
+        if self.text:
+            values |= {"state": ReplyPhase.STREAMING, "first_token_at": Coalesce(F("first_token_at"), batch.now)}
+        if not ours.update(**values):
+            return None
+        return bool(ours.values_list("stop_requested", flat=True).first())
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class RequestStop(Job):
+    """Leave the wish to stop for the process that runs the reply; it looks at every checkpoint."""
+
+    reply_id: str
+
+    def run(self, batch: Batch) -> None:
+        batch.flush()
+        running = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), state__in=RUNNING)
+        running.update(stop_requested=True)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class ClaimOrphans(Job):
+    """Take over replies whose process has not renewed its lease; each goes to one claimant only."""
+
+    limit: int = 20
+
+    def run(self, batch: Batch) -> list[Orphan]:
+        now = timezone.now()
+        replies = Reply.objects.using(batch.alias)
+        expired = replies.filter(state__in=RUNNING, lease_until__lt=now).select_related("message")[: self.limit]
+        claimed = []
+        for reply in expired:
+            same = replies.filter(pk=reply.pk, state__in=RUNNING, runner=reply.runner, lease_until=reply.lease_until)
+            if same.update(runner=batch.runner, lease_until=now + timedelta(seconds=conf.chat().lease_s)):
+                claimed.append(
+                    Orphan(
+                        reply_id=str(reply.pk),
+                        session_id=str(reply.session_id),
+                        message_id=str(reply.message_id),
+                        user_id=reply.owner_key,
+                        client_ref=reply.message.client_ref,
+                        attempt=reply.attempt,
+                        text=reply.text,
+                    )
+                )
+        return claimed
+
+
+def run_all(jobs: Sequence[Job], batch: Batch) -> list[Job]:
+    """Run the jobs within the batch's transaction, each with its result or its error; return the deferred ones."""
+    _prepare(jobs, batch)
+    deferred: list[Job] = []
+    for job in jobs:
+        job.result = job.error = None
+        try:
+            job.result = job.run(batch)
+        except Deferred:
+            deferred.append(job)
+        except ChatError as exc:
+            job.error = exc
+    batch.flush()
+    return deferred
+
+
+def _prepare(jobs: Iterable[Job], batch: Batch) -> None:
+    """Read and lock for all jobs at once what each of them will ask for."""
+    appends = [job for job in jobs if isinstance(job, Append)]
+    keys = {job.session_key for job in jobs if job.session_key is not None}
+    keys |= {job.new_session_key for job in appends if job.is_in_doubt}
+    openings = {
+        (job.owner_key, job.draft.ref) for job in appends if job.session_key is None and job.draft.ref is not None
+    }
+    batch.hold(keys, openings)
+    pairs = []
+    askers = set()
+    for job in appends:
+        key, ref = job.session_key, job.draft.ref
+        session = batch.sessions.get(key) if key is not None else batch.opened.get((job.owner_key, ref or ""))
+        if session is not None and ref is not None:
+            pairs.append((session.key, ref))
+        if session is None or session.assistant_enabled:
+            askers.add(job.owner_key)
+    batch.look_up(pairs)
+    batch.hold_owners(askers)
