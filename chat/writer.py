@@ -30,6 +30,7 @@ log = logging.getLogger("chat.writer")
 RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
 _MAX_BATCH = 200  # jobs in one transaction
 _PAUSE_S = 0.05  # seconds between tries while the database is away, or another process holds a session
+_LOCK_S = 0.25  # seconds for SQLite's write lock; then it is known that nothing is stored, and tried again
 _MAX_REFUSALS = 2  # of one job alone: two processes may have opened the same session at the same moment
 
 _Gathered = list[Job]
@@ -183,6 +184,8 @@ class Writer:
         self._has_own_connection = True
         settings = connections.settings[self._alias]
         options = {key: value for key, value in settings.get("OPTIONS", {}).items() if key != "pool"}
+        if settings["ENGINE"].endswith("sqlite3"):
+            options["timeout"] = _LOCK_S
         backend = load_backend(settings["ENGINE"])
         connections[self._alias] = backend.DatabaseWrapper({**settings, "OPTIONS": options}, self._alias)
 

@@ -1,0 +1,265 @@
+"""The journal: grouped, in order, exactly once, whatever the database does in between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from chat import jobs
+from chat.entries import Draft
+from chat.journal import Journal
+from chat.models import ChatMessage, ChatSession, Reply
+from errors.exceptions import ChatError
+from tests.chat.locks import nobody_else_writes
+
+
+@pytest.fixture
+async def journal():
+    made = Journal(runner="this-process")
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def other_journal():
+    """Another process's, as the database sees it."""
+    made = Journal(runner="other-process")
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def quiet_session(alice):
+    """A session of alice's in which no assistant answers."""
+    return ChatSession.objects.create(owner_id=alice.user_id, assistant_enabled=False)
+
+
+def draft(person, content="hello", **fields):
+    return Draft(user_id=person.user_id, content=content, **fields)
+
+
+@sync_to_async
+def stored(session_id):
+    return list(ChatMessage.objects.filter(session_id=session_id).order_by("seq").values_list("seq", "content"))
+
+
+@sync_to_async
+def replies(**filters):
+    return list(Reply.objects.filter(**filters).order_by("attempt"))
+
+
+class TestGrouping:
+    async def test_what_comes_while_it_commits_is_committed_together_and_in_order(
+        self, alice, journal, quiet_session, monkeypatch
+    ):
+        batches = []
+        real = jobs.run_all
+        monkeypatch.setattr(jobs, "run_all", lambda taken, batch: batches.append(len(taken)) or real(taken, batch))
+        session_id = str(quiet_session.pk)
+        results = await asyncio.gather(
+            *(journal.append(draft(alice, f"line {n}", session_id=session_id, ref=f"r{n}")) for n in range(100))
+        )
+        assert [result.seq for result in results] == list(range(1, 101))
+        assert await stored(session_id) == [(n + 1, f"line {n}") for n in range(100)]
+        assert sum(batches) == 100
+        assert len(batches) < 20
+
+    async def test_a_ref_that_comes_twice_in_one_batch_is_stored_once(self, alice, journal, quiet_session):
+        session_id = str(quiet_session.pk)
+        first, again = await asyncio.gather(
+            *(journal.append(draft(alice, session_id=session_id, ref="r1")) for _ in range(2))
+        )
+        assert (first.duplicate, again.duplicate) == (False, True)
+        assert first.message_id == again.message_id
+        assert await stored(session_id) == [(1, "hello")]
+
+    async def test_the_first_message_sent_twice_opens_one_session(self, alice, journal, other_journal):
+        results = await asyncio.gather(
+            *(each.append(draft(alice, ref="open")) for each in (journal, other_journal, journal, other_journal))
+        )
+        assert len({result.session_id for result in results}) == 1
+        assert sorted(result.duplicate for result in results) == [False, True, True, True]
+        assert len({result.reply_id for result in results}) == 1
+
+    async def test_one_message_that_the_database_refuses_fails_alone(self, alice, journal, quiet_session):
+        session_id = str(quiet_session.pk)
+        contents = ["before", "\ud800", "after"]  # a lone surrogate: `decode` would have refused it
+        results = await asyncio.gather(
+            *(journal.append(draft(alice, content, session_id=session_id)) for content in contents),
+            return_exceptions=True,
+        )
+        assert isinstance(results[1], UnicodeEncodeError)
+        assert await stored(session_id) == [(1, "before"), (2, "after")]
+
+    async def test_two_processes_number_one_session_without_gaps(self, alice, journal, other_journal, quiet_session):
+        session_id = str(quiet_session.pk)
+        results = await asyncio.gather(
+            *(
+                (journal, other_journal)[n % 2].append(draft(alice, str(n), session_id=session_id, ref=f"r{n}"))
+                for n in range(60)
+            )
+        )
+        assert sorted(result.seq for result in results) == list(range(1, 61))
+        assert [seq for seq, _ in await stored(session_id)] == list(range(1, 61))
+
+    async def test_a_full_queue_says_busy_and_when_to_come_back(self, alice, journal, quiet_session, configure):
+        configure(database_queue_size=5, database_timeout_s=0.5)
+        session_id = str(quiet_session.pk)
+        async with nobody_else_writes():
+            results = await asyncio.gather(
+                *(journal.append(draft(alice, session_id=session_id)) for _ in range(8)), return_exceptions=True
+            )
+        codes = [result.spec.code for result in results]
+        assert codes == ["DATABASE_ERROR"] * 5 + ["SERVER_BUSY"] * 3
+        assert all(result.retry_after_ms >= 1 for result in results)
+
+
+class TestFaults:
+    async def test_a_lock_that_is_released_in_time_is_waited_out(self, alice, journal, quiet_session):
+        async with nobody_else_writes():
+            waiting = asyncio.create_task(journal.append(draft(alice, session_id=str(quiet_session.pk))))
+            done, _ = await asyncio.wait({waiting}, timeout=0.5)
+            assert not done
+        assert (await waiting).seq == 1
+
+    async def test_a_lock_that_is_not_is_told_and_nothing_is_stored(self, alice, journal, quiet_session, configure):
+        configure(database_timeout_s=0.5)
+        async with nobody_else_writes():
+            began = time.monotonic()
+            with pytest.raises(ChatError) as caught:
+                await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1"))
+            assert time.monotonic() - began < 2.5
+        assert (caught.value.spec.code, caught.value.retry_after_ms) == ("DATABASE_ERROR", 1_000)
+        again = await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1"))
+        assert again.seq == 1
+        assert await stored(quiet_session.pk) == [(1, "hello")]
+
+    @pytest.mark.parametrize("is_stored", [True, False], ids=["it was", "it was not"])
+    async def test_a_commit_that_broke_off_is_resolved_by_what_is_there(
+        self, alice, journal, quiet_session, monkeypatch, is_stored
+    ):
+        broken = break_next_commit(monkeypatch, is_stored=is_stored)
+        result, opened = await asyncio.gather(
+            journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1")),
+            journal.append(draft(alice, "opens a session, without a ref")),
+        )
+        assert broken.is_set()
+        assert (result.seq, result.duplicate) == (1, False)
+        assert (opened.seq, opened.duplicate, opened.new_title) == (1, False, "opens a session, without a ref")
+        assert opened.reply_id
+        assert await stored(quiet_session.pk) == [(1, "hello")]
+        assert await stored(opened.session_id) == [(1, "opens a session, without a ref")]
+
+    async def test_what_nobody_waits_for_any_more_is_handed_on(
+        self, alice, journal, quiet_session, monkeypatch, configure
+    ):
+        configure(database_timeout_s=0.3)
+        is_released, late = threading.Event(), asyncio.Event()
+        handed_on = []
+        journal.on_late = lambda job, result: (handed_on.append((job, result)), late.set())
+        real = jobs.Append.run
+        monkeypatch.setattr(jobs.Append, "run", lambda job, batch: is_released.wait(10) and real(job, batch))
+        with pytest.raises(ChatError) as caught:
+            await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1"))
+        assert caught.value.outcome == "unknown"
+        is_released.set()
+        async with asyncio.timeout(5):
+            await late.wait()
+        ((job, result),) = handed_on
+        assert (job.draft.ref, result.seq) == ("r1", 1)
+
+    async def test_the_connection_of_the_journal_is_gone_after_the_end(self, journal, alice, quiet_session):
+        await journal.append(draft(alice, session_id=str(quiet_session.pk)))
+        await journal.aclose()
+        assert not [thread for thread in threading.enumerate() if thread.name == "chat-journal"]
+
+
+class TestReplies:
+    async def test_three_at_once_are_three_on_two_processes(self, alice, journal, other_journal):
+        results = await asyncio.gather(
+            *((journal, other_journal)[n % 2].append(draft(alice, ref=f"r{n}")) for n in range(10)),
+            return_exceptions=True,
+        )
+        refused = [result for result in results if isinstance(result, ChatError)]
+        assert len(refused) == 7
+        assert {error.spec.code for error in refused} == {"TOO_MANY_REQUESTS"}
+        assert len(await replies()) == 3
+
+    async def test_ending_again_returns_the_end_that_was_stored(self, alice, journal):
+        asked = await journal.append(draft(alice))
+        first = await journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An answer.").future
+        again = await journal.end_reply(asked.session_id, asked.reply_id, state="failed", text="").future
+        assert again == first
+        assert (first.state, first.seq) == ("complete", 2)
+        assert await stored(asked.session_id) == [(1, "hello"), (2, "An answer.")]
+
+    async def test_only_the_process_that_runs_it_can_end_it(self, alice, journal, other_journal):
+        asked = await journal.append(draft(alice))
+        ended = await other_journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="Mine!").future
+        assert ended is None
+        assert await other_journal.checkpoint(asked.reply_id, "Mine!") is None
+        assert await journal.checkpoint(asked.reply_id, "An ans") is False
+
+    async def test_one_process_takes_over_what_is_left_and_the_first_loses_it(
+        self, alice, journal, other_journal, configure
+    ):
+        configure(lease_s=0.05)
+        asked = await journal.append(draft(alice, ref="r1"))
+        await journal.checkpoint(asked.reply_id, "An ans")
+        configure(lease_s=15)
+        orphans = []
+        while not orphans:
+            orphans = await other_journal.claim_orphans()
+        ((orphan,)) = orphans
+        assert (orphan.reply_id, orphan.text, orphan.client_ref) == (asked.reply_id, "An ans", "r1")
+        assert await journal.claim_orphans() == []
+        assert await journal.checkpoint(asked.reply_id, "An answer") is None
+        assert await journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An").future is None
+        ended = await other_journal.end_reply(
+            asked.session_id, asked.reply_id, state="partial", text=orphan.text
+        ).future
+        assert ended.seq == 2
+
+    async def test_retries_that_come_together_get_one_reply(self, alice, journal, other_journal):
+        asked = await journal.append(draft(alice))
+        await journal.end_reply(asked.session_id, asked.reply_id, state="failed", text="").future
+        results = await asyncio.gather(
+            *(
+                each.retry(asked.session_id, asked.message_id, alice.user_id, "")
+                for each in (journal, journal, other_journal, other_journal)
+            )
+        )
+        assert sorted(result.is_new for result in results) == [False, False, False, True]
+        assert len({result.reply_id for result in results}) == 1
+        assert [reply.attempt for reply in await replies()] == [1, 2]
+
+    async def test_the_end_of_a_reply_waits_for_the_database(self, alice, journal):
+        asked = await journal.append(draft(alice))
+        async with nobody_else_writes():
+            job = journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An answer.")
+            await asyncio.wait({job.future}, timeout=0.3)
+            assert not job.future.done()
+        assert (await job.future).seq == 2
+
+
+def break_next_commit(monkeypatch, *, is_stored):
+    """The journal's next COMMIT fails as a lost connection does: after it happened, or before."""
+    broken = threading.Event()
+    real = BaseDatabaseWrapper.commit
+
+    def commit(wrapper):
+        if threading.current_thread().name != "chat-journal" or broken.is_set():
+            return real(wrapper)
+        broken.set()
+        if is_stored:
+            real(wrapper)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "commit", commit)
+    return broken
