@@ -14,7 +14,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 	--python-version 3.11 --fork-strategy fewest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke bench lock upgrade clean venv install install-dev install-bench
+.PHONY: help run test check smoke soak bench lock upgrade clean venv install install-dev install-bench
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,10 @@ smoke: install-dev ## hold a conversation with a real server, meet every fault, 
 
 bench: install-bench ## measure every row of docs/performance.md (ROWS="route failure" chooses, QUICK=1 tries it out)
 	@ROWS="$(ROWS)" ROUNDS="$(ROUNDS)" QUICK="$(QUICK)" $(BENCH_VENV)/bin/python -m bench
+
+soak: install-dev ## break everything under load for SECONDS (60) from SEED (1), and compare (DATABASE PROCESSES REDIS: one shape)
+	@SECONDS="$(SECONDS)" SEED="$(SEED)" DATABASE="$(DATABASE)" PROCESSES="$(PROCESSES)" REDIS="$(REDIS)" \
+		$(BIN)/python -m tests.faults
 
 lock: install-dev ## pin requirements*.in into requirements*.txt, keeping the versions that still fit
 	@$(COMPILE) requirements.in --output-file requirements.txt

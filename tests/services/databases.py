@@ -73,13 +73,18 @@ def run_manage(
 
 
 class MigratedDatabases:
-    """Copies of one migrated database that knows `PEOPLE` and `STAFF`, of the kind this run is on."""
+    """Copies of one migrated database that knows `PEOPLE` and `STAFF`, of the kind this run is on.
 
-    def __init__(self) -> None:
+    Args:
+        postgres_url: A PostgreSQL to make them on, instead.
+    """
+
+    def __init__(self, postgres_url: str | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="switchboard-databases-"))
         self._numbers = itertools.count(1)
         self._unique = secrets.token_hex(4)  # the workers of a run share one PostgreSQL
-        self._is_sqlite = database_kind() == "sqlite"
+        self._is_sqlite = postgres_url is None and database_kind() == "sqlite"
+        self._postgres_url = postgres_url
         self._template_url: str | None = None
 
     def create(self) -> str:
@@ -108,7 +113,8 @@ class MigratedDatabases:
         if self._is_sqlite:
             url = sqlite_url(self._template_path)
         else:
-            url = create_database(change_database(os.environ["DATABASE_URL"], "postgres"), self._template_name)
+            server_url = self._postgres_url or os.environ["DATABASE_URL"]
+            url = create_database(change_database(server_url, "postgres"), self._template_name)
         environment = server_environment(url, CHAT_SINGLE_PROCESS="true")
         run_manage(["shell", "--no-imports", "--command", FILL], environment)
         return url

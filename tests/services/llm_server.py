@@ -29,6 +29,7 @@ class LlmServer:
         self.hung_up = threading.Event()  # the client closed while we were still writing
         self.port = 0
         self._loop = asyncio.new_event_loop()
+        self._serving: set[asyncio.Task[None] | None] = set()  # the loop itself holds a task that hangs only weakly
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.failures_left = 0  # so many requests get a 500 first
 
@@ -60,6 +61,7 @@ class LlmServer:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
+        self._serving.add(asyncio.current_task())
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
@@ -74,6 +76,7 @@ class LlmServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up.set()
         finally:
+            self._serving.discard(asyncio.current_task())
             writer.close()
 
     def _scenario(self, name: str) -> Scenario:

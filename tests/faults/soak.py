@@ -1,0 +1,237 @@
+"""One soak: people talk while faults are injected, then everything is healed and compared. `run` is for tests too."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tests.faults import history, truth, verdict
+from tests.faults.conversation import Conversation
+from tests.faults.deployment import Deployment, on_thread
+from tests.faults.device import Device, Person
+from tests.faults.habits import Mood, live
+from tests.faults.injections import FAULTS, Fault, Scene
+from tests.faults.ledger import Ledger, Said
+from tests.services.databases import PEOPLE, STAFF
+
+DEVICES = 2  # of each person
+RATE = 2.5  # things that one device does in a second
+SETTLE_S = 30.0  # seconds for the clients to catch up, and for replies of dead processes to be ended
+PROGRESS_S = 5.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Soak:
+    """The state of one run.
+
+    Attributes:
+        recoveries: For each fault, the seconds from its healing to the first `ack` after it, in order.
+    """
+
+    deployment: Deployment
+    ledger: Ledger
+    rng: random.Random
+    report: Report
+    scale: float = 1.0
+    people: list[Person] = field(default_factory=list)
+    stranger: Person | None = None
+    mood: Mood = field(default_factory=Mood)
+    fault: str = "none"
+    faults: Counter[str] = field(default_factory=Counter)
+    recoveries: dict[str, list[float]] = field(default_factory=dict)
+    closed: dict[str, int] = field(
+        default_factory=dict
+    )  # sockets closed by servers during faults that should close none
+
+    async def run(self, seconds: float) -> verdict.Verdict:
+        """Talk and break things for so long, heal, compare."""
+        await self._invite()
+        tasks = [asyncio.create_task(device.run()) for device in self._devices()]
+        try:
+            await self._prepare()
+            habits = [asyncio.create_task(live(device, self.mood, RATE)) for device in self._devices()]
+            tasks += [*habits, asyncio.create_task(self._show_progress())]
+            await self._break_things(time.time() + seconds)
+            self.mood.is_active = False
+            self.fault = "none, settling"
+            for task in habits:
+                task.cancel()
+            await self._settle()
+            return await self._judge()
+        finally:
+            for device in self._devices():
+                await device.leave()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.ledger.flush()
+
+    def _devices(self) -> list[Device]:
+        return [device for person in self.people for device in person.devices]
+
+    async def _invite(self) -> None:
+        for name in (*PEOPLE, *STAFF):
+            person = Person(name, await on_thread(self.deployment.sign_in, name))
+            if name == "mallory":
+                self.stranger = person
+                continue
+            self.people.append(person)
+            for number in range(DEVICES):
+                Device(person, number + 1, self.deployment, self.ledger, random.Random(self.rng.getrandbits(32)))
+
+    async def _prepare(self) -> None:
+        """Everybody opens one conversation with the assistant and one without."""
+        for person in self.people:
+            first = [
+                person.devices[0].say(None, f"hello from {person.name}"),
+                person.devices[0].say(None, "a place without an assistant"),
+            ]
+            for said in first:
+                for device in person.devices:
+                    device.adopt(said)  # the same first message from both devices opens one session
+            await _until(partial(_are_acked, first), 20, "the first messages are acknowledged")
+            ((quiet, *_),) = first[1].acks
+            await on_thread(truth.switch_assistant_off, self.deployment, quiet)
+            person.sessions[quiet] = False
+        assert self.stranger is not None
+
+    # --- Faults ---
+
+    async def _break_things(self, deadline: float) -> None:
+        scene = Scene(self.deployment, self.people, self.stranger, self.ledger, self.mood, self.rng, self.scale)  # type: ignore[arg-type]
+        bag: list[Fault] = []
+        while True:
+            await asyncio.sleep(self.rng.uniform(1.0, 3.0) * self.scale)
+            if time.time() >= deadline:
+                return
+            if not bag:
+                bag = [fault for fault in FAULTS if fault.fits(self.deployment)]
+                self.rng.shuffle(bag)
+            chosen = [bag.pop()]
+            beside = [fault for fault in bag if fault.is_of_clients]
+            if not chosen[0].is_of_clients and beside and self.rng.random() < 0.5:
+                bag.remove(beside[0])
+                chosen.append(beside[0])
+            await self._break(chosen, scene)
+
+    async def _break(self, chosen: list[Fault], scene: Scene) -> None:
+        name = self.fault = " + ".join(fault.name for fault in chosen)
+        self.ledger.add("fault", name=name)
+        began = time.time()
+        await asyncio.gather(*(fault.run(scene) for fault in chosen))
+        await on_thread(self.deployment.restart_dead)
+        healed_at = time.time()
+        self.ledger.add("healed", name=name)
+        self.faults.update(fault.name for fault in chosen)
+        try:
+            await _until(lambda: self.ledger.last_ack_at > healed_at, 20 + 5 * self.scale, "an ack after healing")
+        except TimeoutError:
+            self.ledger.strike("unanswered", f"no ack within 20 s after {name}")
+            return
+        recovery_s = self.ledger.last_ack_at - healed_at
+        self.recoveries.setdefault(name, []).append(recovery_s)
+        self.ledger.add("recovered", name=name, seconds=round(recovery_s, 3))
+        closed = self._closed_since(began)
+        if closed and not any(fault.may_close for fault in chosen):
+            self.closed[name] = self.closed.get(name, 0) + closed
+        self.report(
+            f"{name}: lasted {healed_at - began:.1f} s, first ack {recovery_s:.2f} s after, sockets closed {closed}"
+        )
+        self.fault = "none"
+
+    def _closed_since(self, began: float) -> int:
+        links = [link for device in self._devices() for link in device.links]
+        return sum(link.closed_at is not None and link.closed_at >= began and not link.is_ours for link in links)
+
+    async def _show_progress(self) -> None:
+        began = time.time()
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            waiting = sum(len(device.outbox) for device in self._devices())
+            connected = sum(device.is_connected for device in self._devices())
+            self.report(
+                f"{time.time() - began:5.0f} s  acked {self.ledger.acked}, waiting {waiting}, connected "
+                f"{connected}/{len(self._devices())}, errors told {len(self.ledger.told)}, strikes "
+                f"{len(self.ledger.strikes)}, faults {sum(self.faults.values())}; now: {self.fault}"
+            )
+            self.ledger.flush()
+
+    # --- The end ---
+
+    async def _settle(self) -> None:
+        """Wait until the clients have what the database has; what they lack then, the verdict counts."""
+        deadline = time.time() + SETTLE_S
+        while time.time() < deadline:
+            if not any(device.outbox for device in self._devices()) and await on_thread(self._are_settled):
+                await asyncio.sleep(1.0)  # rows and log lines are written in batches
+                return
+            await asyncio.sleep(0.3)
+        self.report("not settled in time: what is missing will be counted")
+
+    def _are_settled(self) -> bool:
+        if not truth.are_replies_over(self.deployment):
+            return False
+        tops = truth.tops(self.deployment)
+        for device in self._devices():
+            for session_id in device.person.sessions:
+                view = device.conversations.get(session_id)
+                if view is None or view.reached < tops[session_id]:
+                    return False
+                if any(answer.state is None for answer in view.answers.values()):
+                    return False
+        return True
+
+    async def _judge(self) -> verdict.Verdict:
+        histories: dict[str, Conversation] = {}
+        for person in self.people:
+            for session_id in person.sessions:
+                told = Conversation(session_id)
+                for frame in await on_thread(history.replays, person.site, session_id):
+                    told.apply(frame)
+                histories[f"HTTP history of {person.name}, {session_id}"] = told
+        found = await on_thread(truth.read, self.deployment)
+        for text, times in found.other_errors.most_common(20):
+            self.report(f"in the servers' logs, {times} times: {text}")
+        return verdict.judge(found, self.ledger, self.people, histories, sum(self.faults.values()))
+
+
+def _are_acked(messages: list[Said]) -> bool:
+    return all(said.is_acked for said in messages)
+
+
+async def _until(is_done: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll until it is; raises TimeoutError."""
+    deadline = time.time() + timeout_s
+    while not is_done():
+        if time.time() > deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s in vain: {what}")
+        await asyncio.sleep(0.02)
+
+
+def run(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    database: str,
+    processes: int,
+    has_redis: bool,
+    scale: float = 1.0,
+    report: Report = lambda text: None,
+) -> tuple[verdict.Verdict, Soak]:
+    """Run one soak in `folder`, where `events.jsonl` and the servers' logs stay."""
+    ledger = Ledger(folder / "events.jsonl")
+    try:
+        with Deployment(folder, database=database, processes=processes, has_redis=has_redis) as deployment:
+            soak = Soak(deployment, ledger, random.Random(seed), report, scale)
+            return asyncio.run(soak.run(seconds)), soak
+    finally:
+        ledger.close()
