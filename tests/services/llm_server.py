@@ -75,6 +75,8 @@ class LlmServer:
                 await self._scenario(body["messages"][-1]["content"])(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up.set()
+        except asyncio.CancelledError:
+            pass  # the server is stopped: nobody awaits this task, and asyncio would print its end
         finally:
             self._serving.discard(asyncio.current_task())
             writer.close()
