@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.utils import load_backend
 
 from chat import jobs as running
 from chat.batch import Batch
+from chat.database import use_own_connections
 from chat.jobs import Job
 from errors.exceptions import ChatError
 from errors.taxonomy import DATABASE_ERROR, Outcome
@@ -52,7 +52,6 @@ class Writer:
         self._waiting: deque[Job] = deque()  # to be tried again
         self._thread: threading.Thread | None = None
         self._is_closing = False
-        self._has_own_connection = False
         self._lock = threading.Lock()  # around taking and withdrawing: a job is never both, and never neither
 
     def submit(self, job: Job) -> None:
@@ -84,6 +83,7 @@ class Writer:
     # --- On the thread ---
 
     def _run(self) -> None:
+        use_own_connections(timeout=_LOCK_S)
         try:
             while (gathered := self._gather()) is not None:
                 self._commit(gathered)
@@ -117,7 +117,6 @@ class Writer:
             return
         is_committing = False
         try:
-            self._connect()
             with transaction.atomic(using=self._alias):
                 deferred = running.run_all(taken, Batch(self._alias, self._runner))
                 is_committing = True
@@ -174,20 +173,6 @@ class Writer:
             self._loop.call_soon_threadsafe(self._on_done, done)
         except RuntimeError:
             log.warning("the event loop ended before its journal did: %d results", len(done))
-
-    # --- The connection ---
-
-    def _connect(self) -> None:
-        """Give this thread a connection outside the pool: after an outage it is back at the first try."""
-        if self._has_own_connection:
-            return
-        self._has_own_connection = True
-        settings = connections.settings[self._alias]
-        options = {key: value for key, value in settings.get("OPTIONS", {}).items() if key != "pool"}
-        if settings["ENGINE"].endswith("sqlite3"):
-            options["timeout"] = _LOCK_S
-        backend = load_backend(settings["ENGINE"])
-        connections[self._alias] = backend.DatabaseWrapper({**settings, "OPTIONS": options}, self._alias)
 
     def _disconnect(self) -> None:
         connections.close_all()

@@ -145,8 +145,8 @@ def _database() -> dict[str, Any]:
             "options": "-c statement_timeout=5000 -c lock_timeout=2000",
             "pool": {
                 "min_size": 1,
-                # no smaller than all threads that query at once: sockets, HTTP, failure rows. The journal has its own
-                "max_size": _CHAT.database_threads + 12,
+                # for HTTP and failure rows: the threads of the sockets and of the journal have connections of their own
+                "max_size": 12,
                 "timeout": 2,  # seconds to wait for a connection
             },
         }
