@@ -1,36 +1,82 @@
-"""Who is connecting: Django's login session, read on a thread of our own. Synchronous; runs on a database thread."""
+"""Who is connecting: Django's login session, read on a thread of our own. Synchronous; runs on a database thread.
+
+Also what ends it from outside: signing out, and changes of the account. Whether the logins of open sockets still hold
+is looked at by `access`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, cast
 
 import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from chat import conf, groups, sessions
+from chat import groups, hub, sessions
 from errors.exceptions import ChatError
 from errors.taxonomy import UNAUTHORIZED
 
 log = structlog.stdlib.get_logger("chat.auth")
 
+_ACCESS_FIELDS = {"password", "is_active"}  # of the account; who loses one of these loses the sockets
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login session that a socket was opened with."""
+
+    user_id: str
+    session_key: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """Names the login session, and gives nothing of it away."""
+        return login_key(self.session_key)
+
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     user_id: str
-    login_key: str  # names the login session, and gives nothing of it away
+    login: Login
     latest_session_id: str | None  # the most recent open one
+
+
+class _ReadOnlySession:
+    """A login session that Django may look into and not change.
+
+    Django gives a session another key when its signature is of an old secret (`SECRET_KEY_FALLBACKS`), and deletes one
+    that does not hold. The new key would have to reach the browser in a cookie, which a socket cannot set: the person
+    would be signed out. So that is left to the next HTTP request.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getitem__(self, key: str) -> Any:
+        return self._store[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._store.get(key, default)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Nothing: see the class."""
+
+    def cycle_key(self) -> None:
+        """Nothing: see the class."""
+
+    def flush(self) -> None:
+        """Nothing: see the class."""
 
 
 def sign_in(cookies: Mapping[str, str]) -> SignedIn:
@@ -42,34 +88,45 @@ def sign_in(cookies: Mapping[str, str]) -> SignedIn:
         ChatError: UNAUTHORIZED.
     """
     store = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
-    user = get_user(cast("HttpRequest", SimpleNamespace(session=store)))
+    user = get_user(cast("HttpRequest", SimpleNamespace(session=_ReadOnlySession(store))))
     if not user.is_authenticated or not user.is_active:
         raise ChatError(UNAUTHORIZED)
     user_id = str(user.pk)
-    return SignedIn(user_id, login_key(str(store.session_key)), sessions.most_recent_open(user_id))
+    return SignedIn(user_id, Login(user_id, str(store.session_key)), sessions.most_recent_open(user_id))
 
 
 def login_key(session_key: str) -> str:
     return hashlib.blake2s(session_key.encode()).hexdigest()
 
 
+# --- What ends it from outside ----------------------------------------------------------------------------------------
+
+
 @receiver(user_logged_out)
 def end_sockets_of_login(request: HttpRequest | None = None, user: Any = None, **_: Any) -> None:
-    """Tell every process that a login session is over: sockets opened with it end with it (channels#1324).
-
-    Signing out itself must not fail because the layer is away.
-    """
+    """Tell every process that a login session is over: sockets opened with it end with it (channels#1324)."""
     session_key = getattr(getattr(request, "session", None), "session_key", None)
-    if user is None or session_key is None:
-        return
-    group = groups.of_user(str(user.pk))
-    event = {"type": groups.EVENT, "group": group, "signed_out": login_key(session_key)}
+    if user is not None and session_key is not None:
+        _tell(user.pk, hub.SIGNED_OUT, login_key(session_key))
+
+
+@receiver(post_save, sender=settings.AUTH_USER_MODEL)
+@receiver(post_delete, sender=settings.AUTH_USER_MODEL)
+def look_at_sockets_of(
+    instance: Any, using: str, created: bool = False, update_fields: frozenset[str] | None = None, **_: Any
+) -> None:
+    """Tell every process that an account changed: whether its sockets may stay is to be looked at."""
+    if created or (update_fields is not None and not _ACCESS_FIELDS & set(update_fields)):
+        return  # signing in itself saves the account, with `last_login` only
+    transaction.on_commit(partial(_tell, instance.pk, hub.ACCESS_CHANGED), using=using)
+
+
+def _tell(user_key: Any, control: str, value: str = "") -> None:
+    """This process's sockets hear it at once. What others miss because the layer is away, `access` finds.
+
+    Signing out and saving an account must not fail because the layer is away.
+    """
     try:
-        async_to_sync(_send)(group, event)
+        hub.control_from_thread(groups.of_user(str(user_key)), control, value)
     except Exception as exc:
-        log.warning("chat.sign_out_not_announced", user_id=str(user.pk), cause=type(exc).__name__)
-
-
-async def _send(group: str, event: dict[str, Any]) -> None:
-    async with asyncio.timeout(conf.chat().layer_timeout_s):
-        await get_channel_layer().group_send(group, event)
+        log.warning("chat.sign_out_not_announced", user_id=str(user_key), cause=type(exc).__name__)

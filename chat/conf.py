@@ -23,6 +23,8 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     path_prefix: str = "/chat"  # where pages, API and socket live; a proxy forwards this one path
     single_process: bool = False  # one server process only: the in-memory channel layer is enough
 
+    access_check_s: PositiveSeconds = 60  # seconds until a login that ended unheard of closes its sockets; one query
+
     # What a client may send. Lengths count characters (Unicode code points).
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 131_072  # daphne resets above 1 MiB
     max_content_chars: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000  # as JSON escapes, within a frame

@@ -6,11 +6,14 @@ import uuid
 from collections import OrderedDict
 
 from chat import conf, groups, protocol
+from chat.auth import Login
 from chat.encoded import Encoded
 from chat.outbox import Outbox
 from chat.runtime import Runtime
+from errors import recorder
 from errors.context import RouteContext
-from errors.taxonomy import CLOSE_TOKEN_EXPIRED, Stage
+from errors.exceptions import ChatError
+from errors.taxonomy import CLOSE_RESTARTING, CLOSE_TOKEN_EXPIRED, EXPIRED_TOKEN, Stage
 
 
 class Connection:
@@ -20,15 +23,15 @@ class Connection:
         route: The facts of the request that is being handled; requests of one connection come one after another.
     """
 
-    def __init__(self, runtime: Runtime, *, user_id: str, login_key: str, outbox: Outbox) -> None:
+    def __init__(self, runtime: Runtime, *, login: Login, outbox: Outbox) -> None:
         self.id = uuid.uuid4().hex
-        self.user_id = user_id
+        self.user_id = login.user_id
+        self.login = login
         self.runtime = runtime
         self.route = RouteContext(Stage.CONNECT)
-        self._login_key = login_key
         self._outbox = outbox
         self._sessions: OrderedDict[str, None] = OrderedDict()  # least recently used first
-        runtime.hub.join(self, groups.of_user(user_id))
+        runtime.hub.join(self, groups.of_user(self.user_id))
 
     @property
     def session_ids(self) -> tuple[str, ...]:
@@ -73,8 +76,24 @@ class Connection:
 
     def end_login(self, login_key: str) -> None:
         """Close if this is the login session that the socket was opened with."""
-        if login_key == self._login_key:
+        if login_key == self.login.key:
             self.close(CLOSE_TOKEN_EXPIRED)
+
+    def end_access(self) -> None:
+        """The account or the login no longer allows this connection: one error frame, then the close."""
+        if self._outbox.is_closing:
+            return
+        context = RouteContext(Stage.CONNECT, message_type="access", user_id=self.user_id, connection_id=self.id)
+        failure = recorder.record(ChatError(EXPIRED_TOKEN, detail="the account or its login has changed"), context)
+        frame = Encoded.of(protocol.ErrorFrame(error=failure.payload()))
+        is_taken = self.deliver(frame)
+        failure.settle(frame.text, deliveries=int(is_taken), drops=int(not is_taken))
+        self.close(CLOSE_TOKEN_EXPIRED)
+
+    def come_back(self) -> None:
+        """The login session is gone; whether it goes on under another key only the browser knows: let it knock anew."""
+        self.push(self.runtime.goodbye("sign_in_changed"))
+        self.close(CLOSE_RESTARTING)
 
     def close(self, code: int) -> None:
         """Close the socket after what is queued."""

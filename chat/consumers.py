@@ -90,9 +90,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
         context.user_id = signed_in.user_id
-        connection = Connection(
-            self.runtime, user_id=signed_in.user_id, login_key=signed_in.login_key, outbox=await self._accept()
-        )
+        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept())
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
         self.runtime.connections[connection.id] = connection

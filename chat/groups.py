@@ -14,6 +14,7 @@ import msgspec
 from chat import protocol
 
 EVENT = "chat.frames"
+HUBS = "chat.hubs"  # every process: what concerns all of them, and busy moments in one message
 
 _PUSHABLE = protocol.Notification | protocol.UserMessageFrame | protocol.AiResponse | protocol.Typing
 
@@ -30,6 +31,10 @@ def of_session(session_id: str) -> str:
 def of_user(user_id: str) -> str:
     """Users' keys may hold any character; a group's name may not, and is below 100 characters."""
     return f"chat.user.{hashlib.blake2s(user_id.encode()).hexdigest()}"
+
+
+def of_hub(hub_id: str) -> str:
+    return f"chat.hub.{hub_id}"
 
 
 def read_event(event: dict[str, Any]) -> tuple[str, list[protocol.Frame]]:

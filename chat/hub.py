@@ -1,25 +1,28 @@
-"""The hub: this process's one channel in the channel layer, and the groups of the connections that live here.
+"""The hub: the groups of the connections that live in this process, and the frames that go to them.
 
-A connection joins a group here at once. That the hub itself joins the layer's group, so that other processes reach it,
-is the work of a task of its own: a layer that is slow or away holds up no connection and closes none. The layer
-delivers at most once and says nothing of losses; `seq`, heartbeats and `resume` repair what it lost.
+A connection joins a group here at once, and a broadcast reaches who is here at once. What other processes have to know
+goes through the channel layer, which `layer_link` keeps: a layer that is slow or away holds up no connection and closes
+none. It delivers at most once and says nothing of losses; `seq`, heartbeats and `resume` repair what it lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import defaultdict
-from collections.abc import Awaitable
+import weakref
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 import structlog
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from chat import conf, groups, protocol
 from chat.encoded import Encoded
+from chat.layer_batch import BEHIND
+from chat.layer_link import LayerLink
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -27,9 +30,12 @@ from errors.taxonomy import INVALID_FORMAT, Stage
 
 log = structlog.stdlib.get_logger("chat.hub")
 
-_BATCH_S = 0.001  # seconds that frames gather, so that one layer message carries several
-_RETRY_S = 1.0  # seconds until the layer is tried again
-_MAX_WAITING = 10_000  # frames for a layer that is away; older ones are in the database
+# Controls: what a process tells the others, besides frames.
+SIGNED_OUT = "signed_out"  # a user's group; the login session that is over
+ACCESS_CHANGED = "access_changed"  # a user's group: look whether their sockets may stay
+STOP = "stop"  # all hubs; the reply that somebody wants to end
+
+_of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
 
 
 class Member(Protocol):
@@ -51,25 +57,35 @@ class Delivery:
 
 
 class Hub:
-    """One per event loop; owned by `runtime`."""
+    """One per event loop; owned by `runtime`.
+
+    Attributes:
+        on_stop: Called with the id of a reply that a device of another process wants to end.
+        on_access_changed: Called with the members whose right to be connected is to be looked at.
+        on_behind: Called when frames for members of ours may be lost: they are to be shown what the database has.
+    """
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
-        self._layer = get_channel_layer()
+        self.on_stop: Callable[[str], None] = _ignore
+        self.on_access_changed: Callable[[tuple[Any, ...]], None] = _ignore
+        self.on_behind: Callable[[], None] = _ignore
         self._members: dict[str, dict[Member, None]] = {}
-        self._joined: set[str] = set()  # groups of which the layer knows us as a member
-        self._changed: set[str] = set()  # groups whose membership in the layer is to be looked at
-        self._membership_wake = asyncio.Event()
-        self._outgoing: list[tuple[str, Encoded, str | None]] = []  # group, frame, connection left out
-        self._outgoing_wake = asyncio.Event()
-        self._channel: str | None = None
+        self._link = LayerLink(
+            self.id, wanted=self._members.keys(), on_event=self._on_any_event, on_return=self._on_return
+        )
+        _of_loop[asyncio.get_running_loop()] = self
+
+    def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """The tasks that talk to the layer."""
+        return self._link.work()
 
     # --- What connections and replies call: plain functions that never wait ---
 
     def join(self, member: Member, group: str) -> None:
         members = self._members.setdefault(group, {})
         members[member] = None
-        self._look_at(group)
+        self._link.look_at(group)
 
     def leave(self, member: Member, group: str) -> None:
         members = self._members.get(group)
@@ -78,7 +94,7 @@ class Hub:
         members.pop(member, None)
         if not members:
             del self._members[group]
-            self._look_at(group)
+            self._link.look_at(group)
 
     def broadcast(self, group: str, frame: protocol.Frame, *, except_for: Member | None = None) -> Delivery:
         """Hand a frame to every member of the group, here and, through the layer, on other processes.
@@ -86,14 +102,29 @@ class Hub:
         Returns:
             What this process could deliver; of other processes nothing is known.
         """
-        encoded = Encoded.of(frame)
-        except_id = except_for.id if except_for else None
-        if len(self._outgoing) < _MAX_WAITING:
-            self._outgoing.append((group, encoded, except_id))
-            self._outgoing_wake.set()
-        if not conf.chat().local_delivery:
-            return Delivery(deliveries=len(self._members.get(group, ())))
-        return self._deliver(group, encoded, except_id)
+        return self.send(group, Encoded.of(frame), except_for.id if except_for else None)
+
+    def send(self, group: str, frame: Encoded, except_id: str | None = None) -> Delivery:
+        """`broadcast` of a frame that is encoded already."""
+        is_away = False
+        if self._link.must_publish:
+            is_away = not self._link.put_frame(group, frame, except_id)
+        if conf.chat().local_delivery or is_away:
+            return self._deliver(group, frame, except_id)
+        members = self._members.get(group, ())  # the layer brings it back to them
+        return Delivery(sum(member.id != except_id for member in members))
+
+    def control(self, group: str, name: str, value: str = "") -> None:
+        """Tell every process, this one at once."""
+        self._on_control(group, name, value)
+        if self._link.is_shared:
+            self._link.put_control(group, name, value)
+
+    async def aclose(self, timeout_s: float = 0.5) -> None:
+        _of_loop.pop(asyncio.get_running_loop(), None)
+        await self._link.aclose(timeout_s)
+
+    # --- Fanning out ---
 
     def _deliver(self, group: str, frame: Encoded, except_id: str | None) -> Delivery:
         deliveries = drops = 0
@@ -106,76 +137,24 @@ class Hub:
                 drops += 1
         return Delivery(deliveries, drops)
 
-    def _look_at(self, group: str) -> None:
-        self._changed.add(group)
-        self._membership_wake.set()
+    def _on_control(self, group: str, name: str, value: str) -> None:
+        members = tuple(self._members.get(group, ()))
+        if name == STOP:
+            self.on_stop(value)
+        elif name == SIGNED_OUT:
+            for member in members:
+                member.end_login(value)
+        elif name == ACCESS_CHANGED and members:
+            self.on_access_changed(members)
+        elif name == BEHIND and (members or group == groups.HUBS):
+            self.on_behind()
 
-    # --- The three tasks that talk to the layer ---
+    def _on_return(self) -> None:
+        """The line was down: others may have said something meanwhile, and may be saying it in this very moment."""
+        self.on_behind()
+        asyncio.get_running_loop().call_later(1.0, self.on_behind)
 
-    async def keep_membership(self) -> None:
-        """Join and leave the layer's groups as connections come and go."""
-        while True:
-            await self._membership_wake.wait()
-            self._membership_wake.clear()
-            while self._changed and self._channel is not None:
-                group = self._changed.pop()
-                if not await self._settle(group, self._channel):
-                    self._changed.add(group)
-                    await asyncio.sleep(_RETRY_S)
-
-    async def _settle(self, group: str, channel: str) -> bool:
-        is_wanted, is_joined = group in self._members, group in self._joined
-        if is_wanted and not is_joined:
-            if not await self._try("group_add", self._layer.group_add(group, channel)):
-                return False
-            self._joined.add(group)
-        elif is_joined and not is_wanted:
-            if not await self._try("group_discard", self._layer.group_discard(group, channel)):
-                return False
-            self._joined.discard(group)
-        return True
-
-    async def publish(self) -> None:
-        """Send what `broadcast` gathered, one layer message per group and batch."""
-        while True:
-            await self._outgoing_wake.wait()
-            await asyncio.sleep(_BATCH_S)
-            self._outgoing_wake.clear()
-            batch, self._outgoing = self._outgoing, []
-            by_group: dict[str, list[list[Any]]] = defaultdict(list)
-            for group, frame, except_id in batch:
-                by_group[group].append([except_id, *frame.pack()])
-            for group, encoded in by_group.items():
-                event = {"type": groups.EVENT, "group": group, "origin": self.id, "encoded": encoded}
-                await self._try("group_send", self._layer.group_send(group, event))
-
-    async def receive(self) -> None:
-        """Fan the layer's events out. Never under a time limit: cancelling the layer's receive deletes the channel."""
-        while True:
-            try:
-                self._channel = await self._layer.new_channel()
-                self._changed |= set(self._members)
-                self._membership_wake.set()
-                while True:
-                    self._on_any_event(await self._layer.receive(self._channel))
-            except Exception as exc:
-                log.warning("chat.layer_receive_failed", cause=type(exc).__name__)
-                self._channel, self._joined = None, set()
-                await asyncio.sleep(_RETRY_S)
-
-    async def aclose(self) -> None:
-        if self._channel is not None:
-            for group in tuple(self._joined):
-                await self._try("group_discard", self._layer.group_discard(group, self._channel))
-
-    async def _try(self, call: str, awaitable: Awaitable[Any]) -> bool:
-        try:
-            async with asyncio.timeout(conf.chat().layer_timeout_s):
-                await awaitable
-        except Exception as exc:
-            log.warning("chat.layer_failed", call=call, cause=type(exc).__name__)
-            return False
-        return True
+    # --- What the layer brings ---
 
     def _on_any_event(self, event: dict[str, Any]) -> None:
         """Whatever is wrong with one event, the next one is heard."""
@@ -185,15 +164,16 @@ class Hub:
             recorder.record(exc, RouteContext(Stage.ROUTE, message_type="group_event")).settle(None, deliveries=0)
 
     def _on_event(self, event: dict[str, Any]) -> None:
-        if event.get("origin") == self.id and conf.chat().local_delivery:
-            return  # delivered when it was broadcast
-        if "encoded" in event:
-            for except_id, *packed in event["encoded"]:
-                self._deliver(event["group"], Encoded.unpack(packed), except_id)
+        if "frames_of" in event:
+            for group, frames in event["frames_of"].items():
+                if group in self._members:
+                    for packed, except_id in frames:
+                        self._deliver(group, Encoded.unpack(packed), except_id)
             return
-        if "signed_out" in event:
-            for member in tuple(self._members.get(event["group"], ())):
-                member.end_login(event["signed_out"])
+        if "controls" in event:
+            if event.get("origin") != self.id:
+                for group, name, value in event["controls"]:
+                    self._on_control(group, name, value)
             return
         try:
             session_id, frames = groups.read_event(event)
@@ -205,3 +185,47 @@ class Hub:
             return
         for frame in frames:
             self._deliver(groups.of_session(session_id), Encoded.of(frame), None)
+
+
+def _ignore(_: Any = None) -> None:
+    """Until the runtime says who listens."""
+
+
+# --- From synchronous code, on any thread -----------------------------------------------------------------------------
+
+
+def broadcast_from_thread(group: str, frame: protocol.Frame) -> None:
+    """`Hub.broadcast` from a view, a signal or a command: at once to this process's connections, never waiting for the
+    layer. In a process without connections it goes to the layer, under its time limit.
+
+    Raises:
+        Exception: Whatever the layer raises, in a process without connections.
+    """
+    encoded = Encoded.of(frame)
+    if not _call_hubs(lambda hub: hub.send(group, encoded)):
+        _send_alone(group, {"frames_of": {group: [[encoded.pack(), None]]}})
+
+
+def control_from_thread(group: str, name: str, value: str = "") -> None:
+    """`Hub.control` from a view, a signal or a command; see `broadcast_from_thread`."""
+    if not _call_hubs(lambda hub: hub.control(group, name, value)):
+        _send_alone(groups.HUBS, {"controls": [[group, name, value]]})
+
+
+def _call_hubs(call: Callable[[Hub], object]) -> bool:
+    is_called = False
+    for loop, hub in tuple(_of_loop.items()):
+        try:
+            loop.call_soon_threadsafe(call, hub)
+        except RuntimeError:  # the loop is closed
+            continue
+        is_called = True
+    return is_called
+
+
+def _send_alone(group: str, event: dict[str, Any]) -> None:
+    async def send() -> None:
+        async with asyncio.timeout(conf.chat().layer_timeout_s):
+            await get_channel_layer().group_send(group, {"type": groups.EVENT, **event})
+
+    async_to_sync(send)()

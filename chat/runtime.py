@@ -7,12 +7,13 @@ import random
 import uuid
 import weakref
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 from django.conf import settings
 
-from chat import conf, protocol, sessions
+from chat import access, conf, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.faults import Faults
 from chat.hub import Hub
@@ -43,7 +44,7 @@ def is_any_draining() -> bool:
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
 
 
-class Attached(Protocol):
+class Attached(access.Guest, Protocol):
     """A connection, as the runtime sees it."""
 
     @property
@@ -68,13 +69,16 @@ class Runtime:
         self.replies = Replies(hub=self.hub, journal=self.journal, threads=self.threads, backend=self.backend)
         self.journal.on_late = self.replies.on_late
         self.connections: dict[str, Attached] = {}
+        self.access = access.Access(self.threads, self.connections.values)
+        self.hub.on_access_changed = self.access.look_at
+        self._beat_now = asyncio.Event()
+        self.hub.on_behind = self._beat_now.set
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         for work in (
-            self.hub.receive(),
-            self.hub.keep_membership(),
-            self.hub.publish(),
+            *self.hub.work(),
             self.replies.reap(),
+            self.access.keep_watch(),
             self._beat(),
         ):
             self.spawn(work)
@@ -91,8 +95,8 @@ class Runtime:
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("chat.task_died", task=str(task.get_coro()), exc_info=exc)
 
-    def goodbye(self) -> protocol.Goodbye:
-        return protocol.Goodbye(reason="restarting", reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311
+    def goodbye(self, reason: str = "restarting") -> protocol.Goodbye:
+        return protocol.Goodbye(reason=reason, reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Tell everybody goodbye, end running replies, close every socket, write what is queued, end every task.
@@ -116,9 +120,15 @@ class Runtime:
         _of_loop.pop(asyncio.get_running_loop(), None)
 
     async def _beat(self) -> None:
-        """Send every connection the top `seq` of its sessions: what it lost on the way, it then asks for."""
+        """Send every connection the top `seq` of its sessions: what it lost on the way, it then asks for.
+
+        At once when the hub says that something may be lost.
+        """
         while True:
-            await asyncio.sleep(conf.chat().heartbeat_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(conf.chat().heartbeat_s):
+                    await self._beat_now.wait()
+            self._beat_now.clear()
             wanted = {key for connection in self.connections.values() for key in connection.session_ids}
             try:
                 tops = await self.threads.run(sessions.tops, wanted) if wanted else {}

@@ -1,0 +1,300 @@
+"""The hub's line to the channel layer: membership in its groups, what goes out, what comes in, and whether it is open.
+
+Four tasks, and nothing here is waited for by a connection. Each call to the layer has a time limit. A line that is open
+is proven by hearing ourselves: a beat through a group of our own comes back. What could not be published while it was
+not is remembered by the names of its groups, and their members everywhere are told to look into the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any
+
+import structlog
+from channels.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers, get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from chat import conf, groups
+from chat.encoded import Encoded
+from chat.layer_batch import BEHIND, Batch
+
+log = structlog.stdlib.get_logger("chat.hub")
+
+_BATCH_S = 0.001  # seconds that frames gather, so that one layer message carries several
+_RETRY_S = 0.5  # seconds until the layer is tried again
+_AT_ONCE = 64  # groups that are joined at the same time: many after an outage, and no flood
+_BEAT_S = 0.4  # seconds between beats; a line that is back is noticed within one
+_SILENT_S = 2.0  # seconds without hearing ourselves until the line counts as down
+_DEAF_S = 1.0  # seconds until a beat that went out and did not come back means a dead subscription
+_MAX_MISSED = 10_000  # groups remembered by name while the layer is away
+_HELLO_S = 5.0  # seconds between words to the other processes that we are there
+_GONE_S = 16.0  # seconds without a hello until a process counts as gone
+_REJOIN_S = 3_600.0  # seconds until a layer is told again of our groups; far below the usual expiry of 24 h
+_REJOIN_LOCAL_S = 60.0  # of the in-memory layer, which forgets a receiver that stood still for a minute; costs nothing
+
+
+class LayerLink:
+    """One per hub.
+
+    Args:
+        hub_id: Names the hub to itself and to others.
+        wanted: The groups that have members here; a live view.
+        on_event: Called with each event of other senders. What it raises is logged and stays here.
+        on_return: Called when the line is open again after it was not.
+
+    Attributes:
+        is_shared: Whether the layer reaches other processes; the in-memory one does not.
+        is_open: Whether we have lately heard ourselves.
+    """
+
+    def __init__(
+        self,
+        hub_id: str,
+        *,
+        wanted: Collection[str],
+        on_event: Callable[[dict[str, Any]], None],
+        on_return: Callable[[], None],
+    ) -> None:
+        self._hub_id = hub_id
+        self._own_group = groups.of_hub(hub_id)
+        self._wanted_groups = wanted
+        self._on_event = on_event
+        self._on_return = on_return
+        self._layer: Any = None
+        self.is_shared = not isinstance(get_channel_layer(), InMemoryChannelLayer)
+        self.is_open = True
+        self._heard_at = asyncio.get_running_loop().time()
+        self._peers: dict[str, float] = {}  # other hubs, and when they said hello
+        self._channel: str | None = None
+        self._pump_task: asyncio.Task[None] | None = None
+        self._joined: set[str] = set()  # groups of which the layer knows us as a member
+        self._changed: set[str] = set()  # groups whose membership in the layer is to be looked at
+        self._membership_wake = asyncio.Event()
+        self._batch = Batch()
+        self._outgoing_wake = asyncio.Event()
+        self._missed: set[str] = set()  # groups whose frames were not published
+        self._is_closed = False
+
+    # --- What the hub calls: plain functions that never wait ---
+
+    @property
+    def must_publish(self) -> bool:
+        """Whether anybody could hear us who does not hear us already."""
+        return self.is_shared or not conf.chat().local_delivery
+
+    def look_at(self, group: str) -> None:
+        """The membership of `group` may have changed."""
+        self._changed.add(group)
+        self._membership_wake.set()
+
+    def put_frame(self, group: str, frame: Encoded, except_id: str | None) -> bool:
+        """Have a frame published; return False if the line is down or its queue is full."""
+        if self.is_open and self._batch.add_frame(group, frame.pack(), except_id):
+            self._outgoing_wake.set()
+            return True
+        self._miss(group)
+        return False
+
+    def put_control(self, group: str, name: str, value: str) -> None:
+        """Have a control published, also when the line seems to be down: they are few, and not all are repaired."""
+        self._batch.add_control(group, name, value)
+        self._outgoing_wake.set()
+
+    def _miss(self, *names: str) -> None:
+        self._missed.update(names)
+        if len(self._missed) > _MAX_MISSED:
+            self._missed = {groups.HUBS}  # everybody, then
+
+    # --- The tasks ---
+
+    def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self.receive(), self.keep_membership(), self.publish(), self.watch()
+
+    async def receive(self) -> None:
+        """Hear the layer. Never under a time limit: cancelling its receive deletes the channel."""
+        while not self._is_closed:
+            try:
+                if self._layer is None:
+                    self._layer = _open_layer()
+                if isinstance(self._layer, RedisPubSubChannelLayer):
+                    self._layer.channels.clear()  # what earlier tries have left behind
+                async with asyncio.timeout(conf.chat().layer_timeout_s):
+                    self._channel = await self._layer.new_channel()
+                self._joined = set()
+                for group in self._always:
+                    await self._settle(group, self._channel)
+                self._changed |= {*self._wanted_groups, *self._always}
+                self._membership_wake.set()
+                self._pump_task = asyncio.create_task(self._pump(self._layer, self._channel))
+                await asyncio.wait({self._pump_task})
+                if not self._pump_task.cancelled():
+                    self._pump_task.result()
+            except Exception as exc:
+                log.warning("chat.layer_receive_failed", cause=type(exc).__name__)
+                self._channel = None
+                await asyncio.sleep(_RETRY_S)
+            finally:
+                self._channel = None
+                if self._pump_task is not None:
+                    self._pump_task.cancel()
+
+    async def _pump(self, layer: Any, channel: str) -> None:
+        while True:
+            event = await layer.receive(channel)
+            if "beat" in event or "hello" in event:
+                self._on_sign(event)
+            elif event.get("origin") != self._hub_id or not conf.chat().local_delivery:
+                self._on_event(event)
+
+    def _on_sign(self, event: dict[str, Any]) -> None:
+        now = asyncio.get_running_loop().time()
+        if event.get("origin") != self._hub_id:
+            self._peers[event["origin"]] = now
+            return
+        self._heard_at = now
+        if not self.is_open:
+            self.is_open = True
+            log.info("chat.layer_returned")
+            self._outgoing_wake.set()
+            self._on_return()
+
+    async def keep_membership(self) -> None:
+        """Join and leave the layer's groups as connections come and go."""
+        while True:
+            await self._membership_wake.wait()
+            self._membership_wake.clear()
+            while self._changed and self._channel is not None:
+                some = [self._changed.pop() for _ in range(min(_AT_ONCE, len(self._changed)))]
+                done = await asyncio.gather(*(self._settle(group, self._channel) for group in some))
+                failed = {group for group, is_done in zip(some, done, strict=True) if not is_done}
+                if failed:
+                    self._changed |= failed
+                    await asyncio.sleep(_RETRY_S)
+
+    @property
+    def _always(self) -> tuple[str, ...]:
+        return (groups.HUBS, self._own_group)
+
+    def _is_wanted(self, group: str) -> bool:
+        return group in self._wanted_groups or group in self._always
+
+    async def _settle(self, group: str, channel: str) -> bool:
+        is_wanted, is_joined = self._is_wanted(group), group in self._joined
+        if is_wanted and not is_joined:
+            if not await self._try("group_add", self._layer.group_add(group, channel)):
+                return False
+            if channel == self._channel:
+                self._joined.add(group)
+        elif is_joined and not is_wanted:
+            if not await self._try("group_discard", self._layer.group_discard(group, channel)):
+                return False
+            self._joined.discard(group)
+        return True
+
+    async def publish(self) -> None:
+        """Send what gathered: per group one message, or one for all groups where they are many and we are few."""
+        while True:
+            await self._outgoing_wake.wait()
+            await asyncio.sleep(_BATCH_S)
+            self._outgoing_wake.clear()
+            batch, self._batch = self._batch, Batch()
+            if self.is_open:
+                missed, self._missed = self._missed, set()
+                for group in missed:
+                    batch.add_control(group, BEHIND, "")
+            for group, event, named in batch.messages(peers=len(self._peers)):
+                if not await self._try("group_send", self._send(group, event)):
+                    self._miss(*named)
+
+    async def _send(self, group: str, event: dict[str, Any]) -> None:
+        if self._layer is None:
+            raise ConnectionError("the layer was never reached")
+        await self._layer.group_send(group, {"type": groups.EVENT, "origin": self._hub_id, **event})
+
+    async def watch(self) -> None:
+        """Keep listening to ourselves, rejoin in time, and replace a line that went deaf."""
+        loop = asyncio.get_running_loop()
+        sent_at: float | None = None  # of the first beat since we heard the last one
+        rejoined_at = hello_at = loop.time()
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            now = loop.time()
+            if now - rejoined_at > self._rejoin_s():
+                rejoined_at = now
+                self._joined -= set(self._wanted_groups)
+                self._changed |= {*self._wanted_groups}
+                self._membership_wake.set()
+            if not self.is_shared:
+                continue
+            if now - hello_at > _HELLO_S or not self._peers:
+                hello_at = now
+                self._peers = {peer: at for peer, at in self._peers.items() if now - at < _GONE_S}
+                await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
+            is_sent = await self._try("group_send", self._send(self._own_group, {"beat": True}))
+            if sent_at is None or self._heard_at >= sent_at:
+                sent_at = now if is_sent else None
+            elif loop.time() - sent_at > _DEAF_S:
+                log.warning("chat.layer_deaf")
+                sent_at = None
+                self._replace()
+            if self.is_open and loop.time() - self._heard_at > _SILENT_S:
+                self.is_open = False
+                log.warning("chat.layer_silent", silent_s=round(loop.time() - self._heard_at, 1))
+
+    def _rejoin_s(self) -> float:
+        if not self.is_shared:
+            return _REJOIN_LOCAL_S
+        expiry_s = getattr(self._layer, "group_expiry", None) if self._layer is not None else None
+        return min(_REJOIN_S, expiry_s / 3) if expiry_s else _REJOIN_S
+
+    def _replace(self) -> None:
+        """Begin anew with the layer: `receive` opens another line."""
+        layer, self._layer = self._layer, None
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+        if isinstance(layer, RedisPubSubChannelLayer):
+            self._closing = asyncio.create_task(_close(layer))
+
+    async def aclose(self, timeout_s: float) -> None:
+        """Leave the layer's groups, if that is quick: a layer that keeps members beyond a connection is told."""
+        self._is_closed = True
+        layer, channel, self._layer = self._layer, self._channel, None
+        if layer is None or channel is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                if isinstance(layer, RedisPubSubChannelLayer):
+                    await layer.flush()  # its memberships are its connections
+                else:
+                    await asyncio.gather(*(layer.group_discard(group, channel) for group in tuple(self._joined)))
+        except Exception as exc:
+            log.info("chat.layer_not_left", cause=type(exc).__name__)
+
+    async def _try(self, call: str, awaitable: Awaitable[Any]) -> bool:
+        try:
+            async with asyncio.timeout(conf.chat().layer_timeout_s):
+                await awaitable
+        except Exception as exc:
+            log.warning("chat.layer_failed", call=call, cause=type(exc).__name__)
+            return False
+        return True
+
+
+def _open_layer() -> Any:
+    """Return the layer; of Redis pub/sub an instance of our own.
+
+    Its calls wait for each other under one lock without a time limit: somebody else's that hangs would hold up ours.
+    """
+    shared = get_channel_layer()
+    if isinstance(shared, RedisPubSubChannelLayer):
+        return channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
+    return shared
+
+
+async def _close(layer: Any) -> None:
+    try:
+        async with asyncio.timeout(1):
+            await layer.flush()
+    except Exception as exc:
+        log.info("chat.layer_not_closed", cause=type(exc).__name__)

@@ -1,0 +1,188 @@
+"""Who may stay: logins that end, accounts that change, keys that rotate, while sockets are open."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from chat import access, runtime
+from chat.auth import Login
+from tests.people import Device
+
+NEW_KEY = "n" * 10 + "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
+
+
+@pytest.fixture
+def new_secret(settings):
+    """Rotates SECRET_KEY; what was signed with the old one still counts."""
+
+    def rotate() -> None:
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = NEW_KEY
+
+    return rotate
+
+
+async def _account(person, **values):
+    def change():
+        user = get_user_model().objects.get(pk=person.user_id)
+        for name, value in values.items():
+            user.set_password(value) if name == "password" else setattr(user, name, value)
+        user.save()
+
+    await sync_to_async(change)()
+
+
+async def _expect_end(device):
+    """One error frame, and the close."""
+    error = await device.expect_error("EXPIRED_TOKEN")
+    assert error["recoverable"] is False
+    assert await device.expect_close() == 4502
+    return error["reference"]
+
+
+class TestKeyRotation:
+    async def test_a_socket_does_not_change_the_login_it_reads(self, alice, new_secret):
+        """Its new key would have to reach the browser in a cookie: the next page does that, and is still signed in."""
+        new_secret()
+        for _ in range(2):
+            await (await alice.connect()).close()
+        assert await Session.objects.filter(pk=alice.cookie).aexists()
+        assert (await asyncio.to_thread(alice.client.get, "/chat/sessions")).status_code == 200
+
+    async def test_a_login_that_does_not_hold_is_not_deleted_by_a_socket(self, alice):
+        await _account(alice, password="another battery staple")
+        device = Device(alice.cookie)
+        await device.open()
+        assert await device.expect_close() == 4501
+        assert await Session.objects.filter(pk=alice.cookie).aexists()
+
+    async def test_a_login_under_a_new_key_brings_its_tabs_back(self, alice, new_secret, configure, failures):
+        """Django renames the login; the tab is told to come back, and the browser's new cookie opens the door."""
+        configure(access_check_s=0.2)
+        tab = await alice.connect()
+        new_secret()
+        await asyncio.to_thread(alice.client.get, "/chat/sessions")
+        goodbye = await tab.expect("goodbye", reason="sign_in_changed")
+        assert goodbye["reconnect_in"] > 0
+        assert await tab.expect_close() == 4000
+        again = await Device(alice.client.cookies["sessionid"].value).connect()
+        await again.close()
+        assert await failures() == []
+
+
+class TestAccount:
+    async def test_a_closed_account_loses_its_sockets_at_once(self, alice, bob, failures):
+        """Saving the account is enough; others stay, and each end is one frame and one record."""
+        tabs, other = [await alice.connect(), await alice.connect()], await bob.connect()
+        await _account(alice, is_active=False)
+        references = {await _expect_end(tab) for tab in tabs}
+        await other.say("still here", ref="r1")
+        assert {row.reference for row in await failures()} == references
+        assert [row.deliveries for row in await failures()] == [1, 1]
+
+    async def test_a_new_password_ends_the_other_logins(self, alice):
+        tab = await alice.connect()
+        await _account(alice, password="another battery staple")
+        await _expect_end(tab)
+
+    async def test_a_deleted_account_loses_its_sockets(self, alice):
+        tab = await alice.connect()
+        await get_user_model().objects.filter(pk=alice.user_id).adelete()
+        await _expect_end(tab)
+
+    async def test_signing_in_again_disturbs_nobody(self, alice):
+        """Signing in saves the account, too."""
+        tab = await alice.connect()
+        await asyncio.to_thread(alice.elsewhere)
+        await tab.say("still here", ref="r1")
+
+
+class TestLogin:
+    async def test_a_change_that_nobody_announced_is_found(self, alice, configure):
+        """An UPDATE in the database sends no signal."""
+        configure(access_check_s=0.2)
+        tab = await alice.connect()
+        await get_user_model().objects.filter(pk=alice.user_id).aupdate(is_active=False)
+        await _expect_end(tab)
+
+    async def test_a_login_that_ran_out_is_found(self, alice, configure):
+        configure(access_check_s=0.2)
+        tab = await alice.connect()
+        await Session.objects.filter(pk=alice.cookie).aupdate(expire_date=timezone.now() - timedelta(seconds=1))
+        await _expect_end(tab)
+
+    async def test_who_was_signed_out_unheard_comes_back_and_is_asked_to_sign_in(self, alice, configure):
+        configure(access_check_s=0.2)
+        tab = await alice.connect()
+        await Session.objects.all().adelete()
+        await tab.expect("goodbye")
+        assert await tab.expect_close() == 4000
+        late = Device(alice.cookie)
+        await late.open()
+        await late.expect_error("UNAUTHORIZED")
+        assert await late.expect_close() == 4501
+
+    async def test_everybody_stays_while_the_database_does_not_answer(self, alice, configure, monkeypatch, log_lines):
+        configure(access_check_s=0.05)
+        tab = await alice.connect()
+        monkeypatch.setattr(access, "judge", _fail)
+        while not [line for line in log_lines if line["event"] == "chat.access_not_checked"]:
+            await tab.rest()
+        await tab.close()
+
+    async def test_many_are_looked_at_in_two_queries(self, alice, people, django_assert_num_queries):
+        def look():
+            logins = {Login(alice.user_id, alice.cookie)}
+            for number in range(20):
+                person = people(f"person{number}")
+                logins.add(Login(person.user_id, person.cookie))
+            with django_assert_num_queries(2):
+                return access.judge(logins)
+
+        verdicts = await sync_to_async(look)()
+        assert set(verdicts.values()) == {access.Verdict.HOLDS}
+        assert len(verdicts) == 21
+
+
+@pytest.mark.parametrize("engine", ["cache", "cached_db", "signed_cookies"])
+async def test_other_keepers_of_logins(alice, settings, configure, engine):
+    """Wherever Django keeps logins, one that holds stays and a closed account ends."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    configure(access_check_s=0.1)
+
+    def log_in():
+        client = Client()
+        client.force_login(get_user_model().objects.get(pk=alice.user_id))
+        return client.cookies["sessionid"].value
+
+    tab = await Device(await sync_to_async(log_in)()).connect()
+    guests = tuple(runtime.current().connections.values())
+    verdicts = await sync_to_async(access.judge)([guest.login for guest in guests])
+    assert set(verdicts.values()) == {access.Verdict.HOLDS}
+    await get_user_model().objects.filter(pk=alice.user_id).aupdate(is_active=False)
+    await _expect_end(tab)
+
+
+async def test_signing_out_closes_this_process_while_the_layer_is_away(alice, settings):
+    """Nothing listens at the layer's address, and the tab is closed at once all the same."""
+    settings.CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": ["redis://127.0.0.1:1/0"]},
+        }
+    }
+    tab = await alice.connect()
+    await asyncio.to_thread(alice.client.post, "/chat/logout/")
+    assert await tab.expect_close(timeout=0.5) == 4502
+
+
+def _fail(_):
+    raise RuntimeError("the database is away")
