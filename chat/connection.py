@@ -42,10 +42,13 @@ class Connection:
         return session_id in self._sessions
 
     def respond(self, frame: protocol.Frame) -> bool:
-        """Answer the request that is being handled, under its `ref`. Never waits; False if the outbox is full."""
+        """Answer the request that is being handled, under its `ref`.
+
+        Never waits. An answer for which there is no room at all ends the connection, so that none is missed in silence.
+        """
         if isinstance(frame, protocol.Outbound):
             frame.ref = self.route.ref
-        return self.push(frame)
+        return self._outbox.put_answer(Encoded.of(frame))
 
     def push(self, frame: protocol.Frame) -> bool:
         """Send a frame to this connection. Never waits; False if the outbox is full."""

@@ -16,7 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
 
-from chat import auth, conf, decode, origins, pipeline, protocol, runtime, telemetry
+from chat import auth, conf, decode, flow, origins, pipeline, protocol, runtime, telemetry
 from chat.connection import Connection
 from chat.encoded import Encoded
 from chat.outbox import Outbox
@@ -40,9 +40,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._guarded_connect = ErrorMiddleware(self._connect)
         self._guarded_receive = ErrorMiddleware(self._receive)
         self._writer: asyncio.Task[None] | None = None
+        self._flow = flow.of(receive, send)
+        self._flow.hold(flow.Hold.HANDSHAKE)
         try:
             while True:
-                await self.dispatch(await receive())
+                await self.dispatch(await self._flow.receive())
         except StopConsumer:
             pass
         finally:
@@ -60,6 +62,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     def _clean_up(self) -> None:
         if self._writer is not None:
             self._writer.cancel()
+        if self.outbox is not None:
+            self.outbox.dispose()
+        self._flow.finish()
         if self.connection is not None:
             self.runtime.connections.pop(self.connection.id, None)
             self.connection.detach()
@@ -85,7 +90,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         origins.check(self.scope)
         if self.runtime.is_draining:
             outbox = await self._accept()
-            outbox.put(Encoded.of(self.runtime.goodbye()))
+            outbox.put_answer(Encoded.of(self.runtime.goodbye()))
             outbox.close(CLOSE_RESTARTING)
             return
         signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
@@ -100,7 +105,15 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def _accept(self) -> Outbox:
         offered = self.scope.get("subprotocols") or ()
         await self.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
-        self.outbox = Outbox(self.base_send, conf.chat().outbox_size)
+        settings = conf.chat()
+        self.outbox = Outbox(
+            self.base_send,
+            self._flow,
+            size=settings.outbox_size,
+            max_chars=settings.outbox_chars,
+            patience_s=settings.slow_client_s,
+        )
+        self._flow.release(flow.Hold.HANDSHAKE)
         self._writer = self.runtime.spawn(self.outbox.run())
         return self.outbox
 
@@ -178,5 +191,5 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             error=failure.payload(self.runtime.replies.accepted_actions()),
         )
         encoded = Encoded.of(frame)
-        is_taken = outbox.put(encoded)
+        is_taken = outbox.put_answer(encoded)
         failure.settle(encoded.text, deliveries=int(is_taken), drops=int(not is_taken))

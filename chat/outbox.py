@@ -4,44 +4,101 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import structlog
+
 from chat.encoded import Encoded
-from errors.taxonomy import CLOSE_INTERNAL
+from chat.flow import Flow, Hold
+from errors.taxonomy import CLOSE_INTERNAL, CLOSE_SLOW
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+log = structlog.stdlib.get_logger("chat.outbox")
+
 
 class Outbox:
-    """Takes frames without waiting and writes them in order. Full: the frame is refused, and the caller counts it."""
+    """Takes frames without waiting and writes them in order, as fast as the client reads.
 
-    def __init__(self, send: Send, size: int) -> None:
+    Full: a frame is refused, and the caller sees to its repair. Answers to the client's own requests have room of their
+    own; when even that is used up, nothing can be repaired, and the connection is closed as soon as the client has read
+    what is there: then it comes back and resumes. So it is when the client has made no room for `patience_s` seconds.
+
+    Args:
+        size: Frames that may wait; a quarter more where they are answers.
+        max_chars: Characters that may wait; the one frame that waits alone may be longer.
+        on_room: Called when there is room again after something was refused.
+    """
+
+    def __init__(self, send: Send, flow: Flow, *, size: int, max_chars: int, patience_s: float) -> None:
+        self.on_room: Callable[[], None] | None = None
+        self.drops = 0  # frames refused
         self._send = send
+        self._flow = flow
         self._size = size
+        self._max_chars = max_chars
+        self._patience_s = patience_s
         self._frames: deque[Encoded] = deque()
+        self._chars = 0
         self._wake = asyncio.Event()
         self._close_code: int | None = None
-        self.drops = 0  # frames refused
+        self._has_lost_answer = False
+        self._patience: asyncio.TimerHandle | None = None  # runs while the outbox is crowded
 
     @property
     def is_closing(self) -> bool:
         return self._close_code is not None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it is at most half full."""
+        return len(self._frames) * 2 <= self._size and self._chars * 2 <= self._max_chars
+
+    @property
+    def room_frames(self) -> int:
+        """How many frames it would take now."""
+        return max(0, self._size - len(self._frames))
+
     def put(self, frame: Encoded) -> bool:
         """Queue one frame; return whether there was room. After `close` nothing more is taken."""
-        if len(self._frames) >= self._size or self._close_code is not None:
-            self.drops += 1
+        return self._put((frame,), self._size, self._max_chars)
+
+    def put_answer(self, frame: Encoded) -> bool:
+        """Queue a frame that the client waits for."""
+        if self._put((frame,), self._size + max(1, self._size // 4), 2 * self._max_chars):
+            return True
+        self._has_lost_answer = self._close_code is None
+        return False
+
+    def put_whole(self, frames: Sequence[Encoded]) -> bool:
+        """Queue frames that belong together, however long, if there is room for repair at all."""
+        if not self.has_room or self.is_closing:
             return False
-        self._frames.append(frame)
-        self._wake.set()
-        return True
+        return self._put(frames, self._size + len(frames), self._max_chars + sum(len(frame.text) for frame in frames))
+
+    def _put(self, frames: Sequence[Encoded], size: int, max_chars: int) -> bool:
+        chars = sum([len(frame.text) for frame in frames])
+        if self._frames and (len(self._frames) + len(frames) > size or self._chars + chars > max_chars):
+            self._crowd()
+        elif self._close_code is None:
+            self._frames.extend(frames)
+            self._chars += chars
+            self._wake.set()
+            return True
+        self.drops += len(frames)
+        return False
 
     def close(self, code: int) -> None:
         """Close the socket once what is queued has been written. The first code counts."""
         if self._close_code is None:
             self._close_code = code
             self._wake.set()
+
+    def dispose(self) -> None:
+        """The connection is over: no timer may outlive it."""
+        self._end_patience()
+        self._flow.finish()
 
     async def run(self) -> None:
         """Write until closed. Only ever one write is under way, so frames cannot overtake or mix.
@@ -56,13 +113,51 @@ class Outbox:
             self._frames.clear()
             await self._send({"type": "websocket.close", "code": CLOSE_INTERNAL})
             raise
+        finally:
+            self.dispose()
 
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._frames:
-                await self._send(self._frames.popleft().send_event)
+                if not self._flow.is_writable:
+                    await self._flow.wait_until_writable()
+                    continue
+                frame = self._frames.popleft()
+                self._chars -= len(frame.text)
+                await self._send(frame.send_event)
+                if self._patience is not None and self.has_room:
+                    self._make_room()
+            if self._close_code is None and self._has_lost_answer:
+                self._close_code = CLOSE_SLOW
             if self._close_code is not None:
                 await self._send({"type": "websocket.close", "code": self._close_code})
                 return
+
+    # --- A client that does not read ---
+
+    def _crowd(self) -> None:
+        if self._patience is None and self._close_code is None:
+            self._flow.hold(Hold.OUTBOX)
+            self._patience = asyncio.get_running_loop().call_later(self._patience_s, self._give_up)
+
+    def _make_room(self) -> None:
+        self._end_patience()
+        self._flow.release(Hold.OUTBOX)
+        if self.on_room is not None and self._close_code is None:
+            self.on_room()
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        log.info("chat.slow_connection_closed", waited_s=self._patience_s, frames=len(self._frames))
+        self._patience = None
+        self.drops += len(self._frames)
+        self._frames.clear()
+        self._chars = 0
+        self.close(CLOSE_SLOW)
+        self._flow.finish()

@@ -1,0 +1,157 @@
+"""Back-pressure on the server's transport, both ways. The one file that knows daphne's Twisted transport.
+
+daphne itself has none: what the application sends is buffered until the client reads it, and what the client sends is
+queued until the application takes it. `of` gives a connection its `Flow`; under any other server (and in tests on the
+communicator) the transport is out of reach, and `Flow` itself, which holds nothing back, stands in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Flag, auto
+from typing import Any
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_BACKLOG_FRAMES = 64  # frames that wait for the application before the client is held; it takes milliseconds for each
+_BACKLOG_BYTES = 262_144  # or bytes: two frames of the largest size that is answered in words
+_STREAK = 16  # frames taken without a pause, then everybody else has a turn
+
+
+class Hold(Flag):
+    """Why nothing is read from a client."""
+
+    HANDSHAKE = auto()  # the connection is not accepted yet
+    BACKLOG = auto()  # frames wait for the application
+    OUTBOX = auto()  # frames wait for the client
+
+
+class Flow:
+    """A transport that is out of reach: it is always writable, and reads what it likes."""
+
+    is_writable = True
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+
+    async def wait_until_writable(self) -> None:
+        """Return when the client has read what was written, or is gone."""
+
+    def hold(self, reason: Hold) -> None:
+        """Stop reading from the client, until each reason is released."""
+
+    def release(self, reason: Hold) -> None:
+        """Read again, unless there is another reason not to."""
+
+    def finish(self) -> None:
+        """The connection is being closed: hold nothing back any more, and let go of the transport."""
+
+
+def of(receive: Receive, send: Any) -> Flow:
+    """Return the flow control of the connection that these two callables of the server belong to."""
+    protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
+    if type(protocol).__module__ != "daphne.ws_protocol":
+        return Flow(receive)
+    return DaphneFlow(receive, protocol)
+
+
+class DaphneFlow(Flow):
+    """daphne's transport. It calls us as its producer when over 64 KiB wait to be written, and when all is written."""
+
+    def __init__(self, receive: Receive, protocol: Any) -> None:
+        self._receive = receive
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._sizes: deque[int] = deque()  # bytes of each frame that waits for the application
+        self._waiting_bytes = 0
+        self._streak = 0
+        self._holds = Hold(0)
+        self._opening: asyncio.Future[None] | None = None  # while the gate is closed
+        self._is_finished = False
+        self._on_message = protocol.onMessage
+        self._on_ping = protocol.onPing
+        protocol.onMessage = self._take
+        protocol.onPing = self._answer_ping
+        self._transport.unregisterProducer()  # the HTTP channel that the handshake came through
+        self._transport.registerProducer(self, True)
+
+    # --- Writing ---
+
+    @property
+    def is_writable(self) -> bool:  # type: ignore[override]  # a constant where there is no transport
+        return self._opening is None
+
+    async def wait_until_writable(self) -> None:
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
+
+    def pauseProducing(self) -> None:
+        if self._opening is None and not self._is_finished:
+            self._opening = asyncio.get_running_loop().create_future()
+
+    def resumeProducing(self) -> None:
+        if self._opening is not None:
+            self._opening.set_result(None)
+            self._opening = None
+
+    def stopProducing(self) -> None:
+        """The client is gone."""
+        self.finish()
+
+    def _answer_ping(self, payload: bytes) -> None:
+        # A pong goes past the gate. Who reads nothing gets none, however often they ask.
+        if self.is_writable:
+            self._on_ping(payload)
+
+    # --- Reading ---
+
+    def _take(self, payload: bytes, is_binary: bool) -> None:
+        if self._is_finished:
+            return
+        self._sizes.append(len(payload))
+        self._waiting_bytes += len(payload)
+        self._on_message(payload, is_binary)
+        if len(self._sizes) >= _BACKLOG_FRAMES or self._waiting_bytes >= _BACKLOG_BYTES:
+            self.hold(Hold.BACKLOG)
+
+    async def receive(self) -> dict[str, Any]:
+        event = await self._receive()
+        if self._sizes and event["type"] == "websocket.receive":
+            self._waiting_bytes -= self._sizes.popleft()
+            if len(self._sizes) < _BACKLOG_FRAMES // 2 and self._waiting_bytes < _BACKLOG_BYTES // 2:
+                self.release(Hold.BACKLOG)
+            self._streak = self._streak + 1 if self._sizes else 0
+            if self._streak >= _STREAK:
+                self._streak = 0
+                await asyncio.sleep(0)
+        return event
+
+    def hold(self, reason: Hold) -> None:
+        if self._is_finished:
+            return
+        if not self._holds:
+            self._transport.pauseProducing()
+        self._holds |= reason
+
+    def release(self, reason: Hold) -> None:
+        if reason not in self._holds:
+            return
+        self._holds &= ~reason
+        if not self._holds:
+            self._transport.resumeProducing()
+
+    # --- The end ---
+
+    def finish(self) -> None:
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self.resumeProducing()
+        if self._holds:
+            self._holds = Hold(0)
+            self._transport.resumeProducing()  # the client's own close frame must be read
+        self._transport.unregisterProducer()
+        self._protocol.__dict__.pop("onPing", None)
