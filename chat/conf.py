@@ -31,6 +31,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_registrations: Positive = 20  # sessions of one connection; the least recently used leaves
     message_types: tuple[str, ...] = ()  # dotted paths to a project's own `MessageType`s
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
+    refused_per_minute: Positive = 600  # per connection; frames no good client sends: each costs an answer and a record
     max_running_replies: Positive = 3  # per user; each one costs a provider request
     tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit
     outbox_size: Positive = 256  # frames waiting for one connection; more than a page of `resume`

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
@@ -19,12 +20,15 @@ from msgspec import UNSET
 from chat import auth, conf, decode, flow, origins, pipeline, protocol, runtime, telemetry
 from chat.connection import Connection
 from chat.encoded import Encoded
+from chat.flood import RefusalLimit
 from chat.outbox import Outbox
 from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import CLOSE_INTERNAL, CLOSE_RESTARTING, Stage
+from errors.taxonomy import CLOSE_FLOOD, CLOSE_INTERNAL, CLOSE_RESTARTING, Category, Stage
+
+log = structlog.stdlib.get_logger("chat.consumers")
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
@@ -42,6 +46,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._writer: asyncio.Task[None] | None = None
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
+        self._refusals = RefusalLimit(conf.chat().refused_per_minute)
         try:
             while True:
                 await self.dispatch(await self._flow.receive())
@@ -144,9 +149,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         failure = await self._guarded_receive(text_data, context)
         if failure is not None:
             self._tell(failure, self.outbox)
+            self._count_refusal(self.connection, self.outbox)
 
     async def _receive(self, text: str | None, context: RouteContext) -> None:
         try:
+            self._refusals.check()
             message = await self.decode_json(text)
         except ChatError:
             envelope = decode.read_envelope(text)
@@ -180,6 +187,14 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             self._tell(failure, outbox)
             if failure.error.spec.close_code is not None:
                 outbox.close(failure.error.spec.close_code)
+            elif failure.error.spec.category is Category.VALIDATION:
+                self._count_refusal(connection, outbox)
+
+    def _count_refusal(self, connection: Connection, outbox: Outbox) -> None:
+        self._refusals.count()
+        if self._refusals.is_flood:
+            log.info("chat.flooding_connection_closed", connection_id=connection.id, user_id=connection.user_id)
+            outbox.close(CLOSE_FLOOD)
 
     # --- Telling ---
 

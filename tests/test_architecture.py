@@ -21,7 +21,7 @@ FLOORS = [
     {"errors.recorder", "errors.filters", "errors.summary", "errors.changelist", "errors.management", "errors.views"},
     {"errors.middleware", "errors.admin", "errors.templatetags", "errors.urls"},
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers"},
-    {"chat.protocol", "chat.database", "chat.origins", "chat.limits", "chat.refusal", "chat.flow"},
+    {"chat.protocol", "chat.database", "chat.origins", "chat.limits", "chat.refusal", "chat.flow", "chat.flood"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
     {"chat.layer_batch"},
     {"chat.layer_link"},
