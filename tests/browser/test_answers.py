@@ -39,6 +39,9 @@ def test_markdown_is_shown_as_what_it_means(alice, picture):
     expect(reply.get_by_role("link", name="A drawing of the pipeline")).to_have_attribute(
         "href", "https://example.org/pipeline.png"
     )
+    # Defined below the sentence that names them.
+    expect(reply.get_by_role("link", name="the list of codes")).to_have_attribute("href", "https://example.org/errors")
+    expect(reply.get_by_role("link", name="guide")).to_have_attribute("title", "For operators")
     for link in reply.get_by_role("link").all():
         assert "noopener" in str(link.get_attribute("rel"))
     picture(alice.page, "markdown")

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  closesFence, cutLength, finishedLength, newContext, openingFence, toHtml,
+  closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml, undefinedLabels,
 } from "../../chat/static/chat/page/markdown_syntax.js";
 
 const CORPUS = readFileSync(new URL("../browser/corpus/markdown.md", import.meta.url), "utf8");
@@ -37,6 +37,12 @@ describe("what a text becomes", () => {
     toHtml("[a]: https://a.example/\n", context);
     assert.match(toHtml("[a]", context), /href="https:\/\/a\.example\/"/);
   });
+
+  it("knows what is not defined yet", () => {
+    const context = newContext();
+    toHtml("[a]: https://a.example/\n", context);
+    assert.deepEqual([...undefinedLabels("[A], [text][b  C] and [x](https://x.example/)", context)], ["TEXT", "B C", "X"]);
+  });
 });
 
 describe("where a growing text is finished", () => {
@@ -51,16 +57,24 @@ describe("where a growing text is finished", () => {
     const whole = compact(html(CORPUS));
     for (let round = 0; round < 60; round += 1) {
       const context = newContext();
-      let [shown, tail] = ["", ""];
+      const parts = [];
+      let tail = "";
+      const finish = (text) => {
+        parts.push([text, copyContext(context)]);
+        toHtml(text, context);
+      };
       for (let at = 0; at < CORPUS.length; ) {
         const to = at + 1 + Math.floor(Math.random() * 90);
         tail += CORPUS.slice(at, to);
         at = to;
         for (let length; (length = finishedLength(tail)) > 0; tail = tail.slice(length)) {
-          shown += toHtml(tail.slice(0, length), context);
+          finish(tail.slice(0, length));
         }
       }
-      assert.equal(compact((shown + toHtml(tail, context)).trim()), whole);
+      finish(tail);
+      const { references } = context; // a part that names what is defined later is rendered again
+      const shown = parts.map(([text, before]) => toHtml(text, { ...before, references })).join("");
+      assert.equal(compact(shown.trim()), whole);
     }
   });
 });
@@ -76,7 +90,26 @@ describe("where a long block is cut", () => {
 
   it("repeats the head of a table", () => {
     const text = `| a |\n|---|\n| 1 |\n| ${long} |\n| 3`;
-    assert.deepEqual(cutLength(text), { length: text.length - 3, repeat: "| a |\n|---|\n" });
+    assert.deepEqual(cutLength(text), { length: text.length - 3, repeat: "| a |\n|---|\n", number: null });
+  });
+
+  it("goes on counting after the cut, also in a list that only says 1.", () => {
+    const step = `1. ${long.slice(0, 300)}\n`;
+    const context = newContext();
+    let [tail, shown] = [step.repeat(30), ""];
+    for (let cut; (cut = cutLength(tail, context.number)).length > 0; tail = tail.slice(cut.length)) {
+      shown += toHtml(tail.slice(0, cut.length), context);
+      context.number = cut.number;
+    }
+    shown += toHtml(tail, context);
+    const starts = [...shown.matchAll(/<ol(?: start="(\d+)")?>|<li>/g)];
+    let number = 1;
+    for (const [tag, start] of starts) {
+      if (tag === "<li>") number += 1;
+      else assert.equal(Number(start ?? 1), number, shown);
+    }
+    assert.equal(number, 31);
+    assert.ok(starts.filter(([tag]) => tag !== "<li>").length > 1, "it was cut");
   });
 
   it("cuts one monstrous line at a space, and leaves a paragraph alone", () => {

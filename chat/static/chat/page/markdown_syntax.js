@@ -32,9 +32,12 @@ for (const cell of ["th_open", "td_open"]) {
   };
 }
 
-/** What one part of a text leaves to the parts after it: link definitions, and the level of the last heading. */
+/**
+ * What one part of a text leaves to the parts after it: link definitions, the level of the last heading, and in a list
+ * that was cut the number that its next item has.
+ */
 export function newContext() {
-  return { references: {}, heading: HEADINGS_FROM - 1 };
+  return { references: {}, heading: HEADINGS_FROM - 1, number: null };
 }
 
 export function copyContext(context) {
@@ -44,6 +47,7 @@ export function copyContext(context) {
 /** HTML of a part of a text; what it defines is added to `context`. Not to be trusted: it came from a model. */
 export function toHtml(text, context) {
   const tokens = markdown.parse(text, context);
+  if (context.number !== null && tokens[0]?.type === "ordered_list_open") tokens[0].attrSet("start", context.number);
   for (const token of tokens) {
     if (token.type === "heading_open") context.heading = headingLevel(token.tag, context.heading);
     if (token.type.startsWith("heading_")) token.tag = `h${context.heading}`;
@@ -55,6 +59,12 @@ export function toHtml(text, context) {
 function headingLevel(tag, previous) {
   const wanted = Number(tag.slice(1)) + HEADINGS_FROM - 1;
   return Math.max(HEADINGS_FROM, Math.min(wanted, previous + 1, 6));
+}
+
+/** Names in brackets that would be links if they were defined: their definition may come later in the text. */
+export function undefinedLabels(text, { references }) {
+  const names = [...text.matchAll(/\[([^[\]]{1,200})\]/g)].map(([, name]) => markdown.utils.normalizeReference(name));
+  return new Set(names.filter((name) => !Object.hasOwn(references, name)));
 }
 
 /** The block structure of a text: its top-level blocks, and those directly inside a list. */
@@ -85,23 +95,29 @@ const LONG_PARAGRAPH_CHARS = 6_000; // a cut in a paragraph is seen, so only a m
  * cut: the head of a table. A list is cut between two items; other blocks at the end of a line or, in one long line,
  * at a space.
  *
- * @returns {{length: number, repeat: string}} length 0: it is not long, or cannot be cut well
+ * @param {string} text
+ * @param {number|null} number that the first item of the list has, if the list was cut before
+ * @returns {{length: number, repeat: string, number: number|null}} length 0: it is not long, or cannot be cut well;
+ *   `number` is that of the first item after the cut
  */
-export function cutLength(text) {
+export function cutLength(text, number = null) {
   const lines = text.split("\n");
   const { blocks, items } = blocksOf(text);
   const type = blocks[0]?.type ?? "";
-  if (text.length < (type === "paragraph_open" ? LONG_PARAGRAPH_CHARS : LONG_CHARS)) return { length: 0, repeat: "" };
+  const at = (length, more = {}) => ({ length, repeat: "", number: null, ...more });
+  if (text.length < (type === "paragraph_open" ? LONG_PARAGRAPH_CHARS : LONG_CHARS)) return at(0);
   if (type.endsWith("_list_open")) {
-    const item = items.findLast(({ map }) => map[0] > 0 && map[0] <= lines.length - 2);
-    return { length: lengthOfLines(lines, item?.map[0] ?? 0), repeat: "" };
+    const index = items.findLastIndex(({ map }) => map[0] > 0 && map[0] <= lines.length - 2);
+    if (index < 1) return at(0);
+    const first = number ?? Number(blocks[0].attrGet("start") ?? 1);
+    return at(lengthOfLines(lines, items[index].map[0]), { number: type[0] === "o" ? first + index : null });
   }
   const whole = lengthOfLines(lines, lines.length - 1);
   if (type === "table_open") {
     const head = lines.slice(blocks[0].map[0], blocks[0].map[0] + 2).join("\n");
-    return { length: lines.length > 4 ? whole : 0, repeat: `${head}\n` };
+    return at(lines.length > 4 ? whole : 0, { repeat: `${head}\n` });
   }
-  return { length: whole || text.lastIndexOf(" ") + 1, repeat: "" };
+  return at(whole || text.lastIndexOf(" ") + 1);
 }
 
 function lengthOfLines(lines, count) {

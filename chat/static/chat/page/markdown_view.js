@@ -9,6 +9,7 @@
 import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { CodeBlock } from "./code_block.js";
 import { h } from "./dom.js";
+import { LateLinks } from "./late_links.js";
 import { closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml } from "./markdown_syntax.js";
 import { strings } from "./strings.js";
 
@@ -37,6 +38,7 @@ export class MarkdownView {
   #context = newContext();
   #open = h("div", { class: "open-block" }); // the last block, which is rendered again and again
   #fence = null; // the block of code being written: {marker, indent, block}
+  #lateLinks = new LateLinks(fragmentOf);
   #isWhole = false;
   #timer = null;
 
@@ -47,6 +49,11 @@ export class MarkdownView {
 
   get isEmpty() {
     return this.#source === "";
+  }
+
+  /** What was written, as it was written. */
+  get source() {
+    return this.#source;
   }
 
   /** More of the text; it appears in a moment. */
@@ -69,6 +76,7 @@ export class MarkdownView {
   #clear() {
     this.#source = this.#arrived = this.#tail = "";
     this.#context = newContext();
+    this.#lateLinks = new LateLinks(fragmentOf);
     this.#fence = null;
     this.#open.replaceChildren();
     this.element.replaceChildren(this.#open);
@@ -80,14 +88,18 @@ export class MarkdownView {
     this.#timer = null;
     this.element.hidden = this.isEmpty;
     const begun = performance.now();
-    while (this.#arrived && performance.now() - begun < BUDGET_MS) {
+    const hasTime = () => performance.now() - begun < BUDGET_MS;
+    while (this.#arrived && hasTime()) {
       this.#tail += this.#arrived.slice(0, SLICE_CHARS).replaceAll("\r", "");
       this.#arrived = this.#arrived.slice(SLICE_CHARS);
       this.#finishBlocks();
     }
-    if (this.#arrived) this.#timer = setTimeout(() => this.#work(), 0);
-    else if (this.#isWhole) this.#finishAll();
-    else if (!this.#fence) this.#open.replaceChildren(fragmentOf(this.#tail, copyContext(this.#context)));
+    if (!this.#arrived && this.#isWhole) this.#finishAll();
+    else if (!this.#arrived && !this.#fence) {
+      this.#open.replaceChildren(fragmentOf(this.#tail, copyContext(this.#context)));
+    }
+    while (this.#lateLinks.hasWork && hasTime()) this.#lateLinks.renderOne(this.#context);
+    if (this.#arrived || this.#lateLinks.hasWork) this.#timer = setTimeout(() => this.#work(), 0);
   }
 
   #finishBlocks() {
@@ -105,20 +117,25 @@ export class MarkdownView {
   }
 
   #cutLongBlock() {
-    let { length, repeat } = cutLength(this.#tail);
+    let { length, repeat, number } = cutLength(this.#tail, this.#context.number);
     if (length === 0 && this.#tail.length > TOO_LONG_CHARS) {
       length = this.#tail.lastIndexOf("\n") + 1 || this.#tail.length;
       repeat = "";
     }
     if (length <= repeat.length) return false;
-    this.#finish(length);
+    this.#finish(length, number);
     this.#tail = repeat + this.#tail;
     return true;
   }
 
-  /** Render the beginning of the tail for the last time. */
-  #finish(length) {
-    this.#open.before(fragmentOf(this.#tail.slice(0, length), this.#context));
+  /** Render the beginning of the tail for the last time; `number` is that of the next item of a list that was cut. */
+  #finish(length, number = null) {
+    const text = this.#tail.slice(0, length);
+    const before = copyContext(this.#context);
+    const fragment = fragmentOf(text, this.#context);
+    this.#lateLinks.note(text, before, this.#context, fragment);
+    this.#context.number = number;
+    this.#open.before(fragment);
     this.#tail = this.#tail.slice(length);
     this.#open.replaceChildren();
   }
