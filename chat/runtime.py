@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 
 from chat import access, conf, protocol, sessions
+from chat.activity import Activity
 from chat.database import DatabaseThreads
 from chat.faults import Faults
 from chat.hub import Hub
@@ -63,6 +64,7 @@ class Runtime:
         self.id = uuid.uuid4().hex
         self.journal = Journal(runner=self.id)
         self.hub = Hub()
+        self.activity = Activity(self.hub)
         self.backend = registry.load()
         self.message_limit = MessageLimit(getattr(settings, "REDIS_URL", ""))
         self.faults = Faults()
@@ -77,6 +79,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         for work in (
             *self.hub.work(),
+            self.activity.tell(),
             self.replies.reap(),
             self.access.keep_watch(),
             self._beat(),

@@ -39,7 +39,7 @@ FLOORS = [
     {"chat.admin_filters", "chat.admin_list", "chat.admin_transcript"},
     {"chat.admin", "chat.llm.openai"},
     {"chat.llm.registry"},
-    {"chat.entries", "chat.batch", "chat.session_changes", "chat.faults", "chat.auth"},
+    {"chat.activity", "chat.entries", "chat.batch", "chat.session_changes", "chat.faults", "chat.auth"},
     {"chat.access"},
     {"chat.jobs", "chat.frames", "chat.checks", "chat.management"},
     {"chat.writer"},

@@ -36,6 +36,7 @@ async def handle(connection: Connection, message: protocol.UserMessage) -> None:
     if stored.duplicate:
         return
     connection.broadcast(stored.session_id, frames.user_message(stored, draft))
+    runtime.activity.note(connection.user_id, stored.session_id)
     if stored.new_title:
         runtime.hub.broadcast(
             groups.of_user(connection.user_id),

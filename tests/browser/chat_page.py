@@ -41,6 +41,10 @@ class ChatPage:
         return self.page.locator("#log .error-card")
 
     @property
+    def notices(self) -> Locator:
+        return self.page.locator("#notices .notice")
+
+    @property
     def line(self) -> Locator:
         return self.page.locator("#connection-line")
 

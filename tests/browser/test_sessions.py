@@ -107,6 +107,31 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     expect(bob.card).to_contain_text("This was not found.")
 
 
+def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):
+    bob.ask("Talk about plums")
+    bob.start_new()
+    bob.ask("Talk about figs")
+    other = sign_in(site, "bob", path=f"/chat/s/{bob.session_id}/")
+    expect(other.titles.first).to_have_text("Talk about figs")
+    bob.start_new()
+    bob.ask("Talk about dates")
+    expect(other.titles.first).to_have_text("Talk about dates")
+    bob.page.get_by_role("link", name="Talk about plums").first.click()
+    bob.ask("More")
+    expect(other.titles.first).to_have_text("Talk about plums")
+    expect(other.titles.nth(1)).to_have_text("Talk about dates")
+
+
+def test_a_model_that_is_chosen_on_one_device_is_shown_on_the_other(bob, second_device):
+    bob.ask("Hello")
+    other = second_device()
+    bob.page.get_by_label("Model", exact=True).select_option("demo-brief")
+    for page in (bob, other):
+        expect(page.page.get_by_label("Model", exact=True)).to_have_value("demo-brief")
+    bob.reload()
+    expect(bob.page.get_by_label("Model", exact=True)).to_have_value("demo-brief")
+
+
 def test_two_tabs_show_the_same_conversation(bob):
     bob.ask("Hello")
     other = type(bob)(bob.page.context.new_page(), bob.visitor)

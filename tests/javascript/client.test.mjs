@@ -234,6 +234,25 @@ describe("refusals", () => {
       ["stop", undefined], ["retry", "m2"], [undefined, undefined],
     ]);
   });
+
+  it("tells an error that nobody waits for any more, with what it had to name itself", () => {
+    const { client, server, of } = startInSession(3);
+    const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+    server.ack(server.received("user_message")[0], 4);
+    server.push({ ...refusal(ref, { code: "SERVICE_ERROR" }), session_id: SESSION });
+    const [{ request, ...told }] = of("error");
+    assert.deepEqual([request, told.ref, told.session_id, told.error.code], [undefined, ref, SESSION, "SERVICE_ERROR"]);
+  });
+
+  it("looks for a message that was saved although its request failed", () => {
+    const { client, server, of } = startInSession(3);
+    const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+    server.push({ ...refusal(ref, { code: "SERVICE_ERROR", outcome: "saved" }), session_id: SESSION });
+    clock.pass(1_000);
+    server.resume([userMessage(4, { client_ref: ref })], { to: 4 });
+    assert.deepEqual(of("message").map(({ seq, client_ref }) => [seq, client_ref]), [[4, ref]]);
+    assert.deepEqual(client.pending(SESSION), []);
+  });
 });
 
 describe("stop, retry, model", () => {

@@ -117,9 +117,11 @@ describe("coming back", () => {
   });
 
   it("obeys the goodbye of a server that restarts, also when woken", () => {
-    const { client, server } = startInSession();
+    const { client, server, of } = startInSession();
     server.push({ type: "goodbye", reason: "restarting", reconnect_in: 4_000 });
     server.close(4000);
+    const { heldUntil, retryAt } = of("state").at(-1);
+    assert.deepEqual([heldUntil - Date.now(), retryAt - Date.now()], [4_000, 4_000]);
     client.wake();
     clock.pass(3_999);
     assert.equal(server.sockets.length, 1);

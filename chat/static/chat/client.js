@@ -13,8 +13,10 @@
  * their field names.
  *
  * Events (`event.detail`):
- * - `state`    {state: "connecting"|"open"|"waiting"|"closed", attempt, retryAt?, code?}. From "closed" only `connect`
- *              leads back: code 1000 after `close`, 4501 and 4502 need a sign-in, 4503 is no access.
+ * - `state`    {state: "connecting"|"open"|"waiting"|"closed", attempt, retryAt?, heldUntil?, code?}. While it waits, it
+ *              tries at `retryAt`, and until `heldUntil` (both epoch ms) `wake` does nothing: the server asked for it.
+ *              From "closed" only `connect` leads back: code 1000 after `close`, 4501 and 4502 need a sign-in, 4503 is
+ *              no access.
  * - `status`   the `connection_status` frame: user, models, limits, most recent session
  * - `session`  {session_id, opener}: the server opened a session for the message with this ref
  * - `message`  {session_id, message_id, seq, sender, content, timestamp, client_ref?, in_reply_to?, reply?}: stored. An
@@ -23,7 +25,8 @@
  *              ("streaming"; with `delta` the text was only appended to), or ended without a message.
  * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, state, text}; a request
  *              was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
- *              (epoch ms) if that is there; or neither, and without a `ref`: it is about the connection.
+ *              (epoch ms) if that is there; or neither: it is about the connection, or about something sent that
+ *              nobody waits for any more. Then there is nothing but the error, and a `ref` or `session_id` if it had one.
  * - `resumed`  {session_id, from, to, top, recovered}; `recovered: false`: too much was missed, load the history again.
  * - `ack`      {request, ...}: a `stop`, `retry` or `model_select` was accepted
  * - `typing`, `notification`, `goodbye`: the frames
@@ -240,6 +243,8 @@ export class ChatClient extends EventTarget {
   #onRefusal({ error, ref, session_id }) {
     const about = this.#sender.refuse(ref, error);
     if (about.request === "resume" && !about.retryAt) this.#inbox.giveUpResume(ref);
+    const track = about.request === "user_message" && error.outcome === "saved" && this.#inbox.track(session_id);
+    if (track) this.#inbox.heal(track); // the server has the message although it did not say so
     this.#emit("error", { error, ...(ref && { ref }), ...(session_id && { session_id }), ...about });
     this.#sender.flush(); // the conversation's next message may go
   }

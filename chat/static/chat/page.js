@@ -12,6 +12,7 @@ import { Conversation } from "./page/conversation.js";
 import { button, h, icon } from "./page/dom.js";
 import { Drafts } from "./page/drafts.js";
 import { LogView } from "./page/log_view.js";
+import { Notices } from "./page/notices.js";
 import { Room } from "./page/room.js";
 import { SessionList } from "./page/session_list.js";
 import { ModelPicker, TypingLine, announcer, endButton, wireSidebar } from "./page/shell.js";
@@ -40,6 +41,7 @@ const composer = new Composer(find("composer"), {
   onChange: (text) => room.keepDraft(text),
   onTyping: () => room.current.sessionId && client.typing(room.current.sessionId),
 });
+const notices = new Notices(find("notices"), () => composer.focus());
 const line = new ConnectionLine(find("connection-line"), {
   connect: () => client.connect(),
   wake: () => client.wake(),
@@ -77,6 +79,7 @@ const room = new Room({
   models,
   conversation,
   drafts,
+  notices,
   typing,
   sessions,
   loginUrl,
@@ -100,6 +103,7 @@ function listen(type, listener) {
 
 listen("state", (detail) => {
   line.show(detail);
+  if (line.reference) notices.withdraw(line.reference);
   if (detail.state !== "open") typing.hide();
   conversation.refresh();
   if (detail.state !== "open") return;
@@ -138,16 +142,32 @@ listen("error", (detail) => {
   const { error, request, session_id, reply_id, retryAt } = detail;
   const isHere = !session_id || room.isHere(session_id);
   if (request === "model_select" && isHere && !retryAt) models.revert();
-  if (isHere) announce(strings.announceError(error.message));
+  if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
   if (reply_id) {
     if (isHere) conversation.failReply(detail);
-  } else if (!request) {
-    if (!detail.ref) line.noteError(error);
-  } else if (!conversation.refuse(detail) && isHere) {
+  } else if (request && conversation.refuse(detail)) {
+    // Told at the message.
+  } else if (request && isHere) {
     room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
+  } else if (!retryAt) {
+    tellElsewhere(detail, isHere);
   }
-  if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
+  if (isHere) announce(strings.announceError(error.message));
 });
+
+/** An error that nothing on the page belongs to. */
+function tellElsewhere({ error, request, session_id }, isHere) {
+  if (!request) line.noteError(error); // a close may follow; then the line tells it
+  if (error.category === "auth") return;
+  const title = !isHere && sessions.titleOf(session_id);
+  const onClick = (event) => {
+    event.preventDefault();
+    room.open(session_id);
+  };
+  const place = title && h("a", { href: urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
+  notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
+  if (!isHere) announce(strings.announceError(error.message));
+}
 
 listen("ack", ({ request, session_id }) => {
   if (request === "model_select" && room.isHere(session_id)) models.confirm();
@@ -163,18 +183,20 @@ listen("resumed", ({ session_id, recovered }) => {
 
 listen("notification", ({ session_id, content, timestamp, metadata = {} }) => {
   if (metadata.event === "session_updated") {
-    sessions.update(session_id, { title: metadata.title });
-    room.takeChange({ session_id, title: metadata.title });
+    const { title, model_id } = metadata;
+    if (title) sessions.update(session_id, { title });
+    room.takeChange({ session_id, title, model_id });
   } else if (metadata.event === "session_ended") {
     sessions.update(session_id, { ended_at: timestamp });
     room.takeChange({ session_id, ended_at: timestamp });
   } else if (metadata.event === "session_deleted") {
     sessions.remove(session_id);
     room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
+  } else if (metadata.event === "session_active") {
+    sessions.touch(session_id, timestamp);
+    if (metadata.others) sessions.refreshSoon();
   } else if (content) {
-    const close = { label: strings.dismiss, iconName: "close", className: "icon-button small" };
-    const dismiss = button({ ...close, onClick: () => log.showNotice() });
-    log.showNotice(h("div", { class: "notice" }, h("span", {}, content), dismiss));
+    notices.tell(content);
     announce(content);
   }
 });

@@ -29,7 +29,7 @@ export class Connection extends EventTarget {
 
   /**
    * @param {object} options see `ChatClient`
-   * @fires state `{state, attempt, retryAt?, code?}`
+   * @fires state `{state, attempt, retryAt?, heldUntil?, code?}`
    * @fires frame the decoded frame
    */
   constructor(options) {
@@ -111,7 +111,7 @@ export class Connection extends EventTarget {
     this.#attempt += 1;
     const delay = this.#heldUntil - now + jitter;
     this.#retryTimer = setTimeout(() => this.connect(), delay);
-    this.#enter("waiting", { code, retryAt: now + delay });
+    this.#enter("waiting", { code, retryAt: now + delay, heldUntil: this.#heldUntil });
   }
 
   /** Take the connection for dead if nothing is heard for this long. */

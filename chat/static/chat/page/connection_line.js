@@ -35,8 +35,13 @@ export class ConnectionLine {
     this.#error = error;
   }
 
+  /** Of the error that is told here, if any. */
+  get reference() {
+    return this.#element.hidden ? null : this.#error?.reference;
+  }
+
   /** @param {object} detail of the client's `state` event */
-  show({ state, code, retryAt, attempt }) {
+  show({ state, code, retryAt, heldUntil, attempt }) {
     this.#stopCountDown();
     clearTimeout(this.#patience);
     if (state === "open") {
@@ -47,7 +52,7 @@ export class ConnectionLine {
     } else if (state === "connecting") {
       this.#patience = setTimeout(() => this.#say(strings.connecting, { isCalm: true }), attempt ? 0 : PATIENCE_MS);
     } else if (state === "waiting") {
-      this.#showWaiting(code, retryAt);
+      this.#showWaiting(code, retryAt, heldUntil);
     } else {
       this.#showClosed(code);
     }
@@ -58,12 +63,15 @@ export class ConnectionLine {
     this.#say(strings.signInAgain, { error: this.#error }, this.#signInLink());
   }
 
-  #showWaiting(code, retryAt) {
+  #showWaiting(code, retryAt, heldUntil) {
     const what = this.#error?.message ?? (code === RESTARTING ? strings.restarting : strings.connectionLost);
     const when = h("span", { class: "countdown" });
     const tryNow = button({ text: strings.tryNow, className: "button small", onClick: this.#actions.wake });
     this.#say(what, { error: this.#error }, when, tryNow);
-    const show = (seconds) => (when.textContent = strings.reconnectingIn(seconds));
+    const show = (seconds) => {
+      when.textContent = strings.reconnectingIn(seconds);
+      tryNow.hidden = Date.now() < heldUntil; // the server asked to be left alone for so long
+    };
     this.#stopCountDown = countDown(retryAt, show, () => (when.textContent = strings.reconnectingNow));
   }
 

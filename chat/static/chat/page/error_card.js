@@ -54,7 +54,7 @@ function actionRow(error, handlers, retryAt) {
     [!retryAt, handlers.onEdit, () => action(strings.edit, "edit", handlers.onEdit)],
     [!retryAt, handlers.onRemove, () => action(strings.remove, "close", handlers.onRemove)],
     [actions.has("sign_in"), handlers.loginUrl, () => link(strings.signIn, handlers.loginUrl, "button small")],
-    [isOwnPath(error.help_url), true, () => helpLink(error.help_url)],
+    [isOwnPath(error.help_url), true, () => helpLink(error)],
   ];
   const buttons = offers.filter(([isOpen, handler]) => isOpen && handler).map(([, , make]) => make());
   return buttons.length > 0 && h("div", { class: "error-actions" }, ...buttons);
@@ -68,8 +68,9 @@ function link(text, href, className) {
   return h("a", { class: className, href }, text);
 }
 
-function helpLink(href) {
-  return h("a", { class: "help-link", href, target: "_blank", rel: "noopener" }, strings.whatItMeans);
+/** A link to the page of the code, if the error names one. */
+export function helpLink({ help_url: href }) {
+  return isOwnPath(href) && h("a", { class: "help-link", href, target: "_blank", rel: "noopener" }, strings.whatItMeans);
 }
 
 /** Lets the answer go on from where it broke off. */

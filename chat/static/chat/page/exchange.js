@@ -12,6 +12,7 @@ import { strings } from "./strings.js";
 
 const RUNNING = new Set(["pending", "streaming"]);
 const NOTES = { partial: strings.replyPartial, stopped: strings.replyStopped };
+const REFUSED_STATES = { unknown: "unknown", saved: "saved", partial: "saved" }; // as `outcome` says; else "rejected"
 const QUESTION_STATES = { complete: "answered", partial: "partial", stopped: "stopped", failed: "failed" };
 
 export class Exchange {
@@ -197,7 +198,7 @@ export class Exchange {
   #questionState() {
     if (!this.isStored) {
       if (this.#refusal?.retryAt) return "repeating";
-      if (this.#refusal) return this.#refusal.error.outcome === "unknown" ? "unknown" : "rejected";
+      if (this.#refusal) return REFUSED_STATES[this.#refusal.error.outcome] ?? "rejected";
       return this.#actions.isOpen() ? "sending" : "waiting";
     }
     return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";

@@ -19,5 +19,6 @@ export const ICONS = {
   more: "M5 12h.01M12 12h.01M19 12h.01",
   delete: "M5 7h14M9 7V4h6v3M7 7l1 13h8l1-13",
   forward: "M6 5l8 7-8 7M16 5v14",
+  note: "M12 11v5M12 7.5v.01M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",
   offline: "M3 3l18 18M8.5 16a5 5 0 0 1 7 0M5 12.5a10 10 0 0 1 5-2.7M14.5 10a10 10 0 0 1 4.5 2.5M12 20v.01",
 };

@@ -1,9 +1,10 @@
 /** The two kinds of entry in the log: what the person wrote, and what was answered. Elements only; no decisions. */
 
+import { copyButton } from "./copy_button.js";
 import { button, h, icon } from "./dom.js";
 import { continueButton, referenceLine } from "./error_card.js";
 import { MarkdownView } from "./markdown_view.js";
-import { clockTime, fullTime, strings } from "./strings.js";
+import { momentTime, fullTime, strings } from "./strings.js";
 
 /** Icon of each state of a person's message; the words are in `strings.states`. */
 const STATE_ICONS = {
@@ -68,6 +69,11 @@ export class ReplyView {
   #card = h("div", { class: "card-slot" });
   #shown = ""; // state of the progress line
   #markdown = new MarkdownView();
+  #copy = copyButton({
+    label: strings.copyReply,
+    text: () => this.#markdown.source,
+    element: this.#markdown.element,
+  });
 
   /** @param {() => void} onStop */
   constructor(onStop) {
@@ -102,13 +108,16 @@ export class ReplyView {
 
   /** It has ended; `note` says how, if not well, and `onContinue` lets it go on. */
   showEnd({ note = null, timestamp = null, onContinue = null } = {}) {
-    this.#shown = "";
+    const shown = `ended ${note} ${timestamp}`;
+    if (this.#shown === shown && !onContinue) return; // what has the focus keeps it
+    this.#shown = shown;
     this.element.removeAttribute("aria-busy");
     this.#progress.replaceChildren();
     if (timestamp) showTime(this.#time, timestamp);
     const words = note && h("span", { class: "message-state" }, icon("partial"), note);
     const more = onContinue && continueButton(onContinue);
-    this.#meta.replaceChildren(...[timestamp && this.#time, words, more].filter(Boolean));
+    const copy = timestamp && h("span", { class: "message-tools" }, this.#copy);
+    this.#meta.replaceChildren(...[timestamp && this.#time, words, more, copy].filter(Boolean));
   }
 
   showCard(card = null) {
@@ -119,5 +128,5 @@ export class ReplyView {
 function showTime(element, timestamp) {
   element.dateTime = timestamp;
   element.title = fullTime(timestamp);
-  element.textContent = clockTime(timestamp);
+  element.textContent = momentTime(timestamp);
 }

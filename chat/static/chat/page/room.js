@@ -4,7 +4,6 @@
  * Knows the client and the API through the page, which also feeds it with the client's events.
  */
 
-import { h } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { welcome } from "./shell.js";
 import { strings } from "./strings.js";
@@ -137,21 +136,22 @@ export class Room {
 
   // --- What was done to a conversation, here or on another device ---
 
-  takeChange({ session_id, title, ended_at }) {
+  takeChange({ session_id, title, model_id, ended_at }) {
     if (!this.isHere(session_id)) return;
     if (title) this.showTitle(title);
+    if (model_id) this.#page.models.value = model_id;
     if (ended_at) this.showEnded();
   }
 
   takeDeletion(sessionId, { notice = "" } = {}) {
-    const { drafts, client, log } = this.#page;
+    const { drafts, client, notices } = this.#page;
     drafts.set(sessionId, "");
     for (const { ref } of client.pending(sessionId)) client.discard(ref);
     if (sessionId !== this.current.sessionId) return;
     client.unfollow(sessionId);
     this.current.sessionId = null;
     this.startNew();
-    if (notice) log.showNotice(h("div", { class: "notice" }, notice));
+    if (notice) notices.tell(notice);
   }
 
   // --- Failures of the conversation as a whole ---

@@ -7,7 +7,8 @@ import { SessionItem } from "./session_item.js";
 import { SessionMenu } from "./session_menu.js";
 import { strings } from "./strings.js";
 
-const REFRESH_MS = 1_000; // several events in a row ask for one refresh
+const REFRESH_MS = 1_000; // between two refreshes: several events in a row ask for one
+const GATHER_MS = 50; // what comes together is read together
 const PAGE = 30;
 
 export class SessionList {
@@ -23,6 +24,7 @@ export class SessionList {
   #next = null;
   #current = null;
   #refreshTimer = null;
+  #loadedAt = 0;
   #deleting = new Set(); // session ids; what the server then says of them is no news
 
   /**
@@ -48,6 +50,7 @@ export class SessionList {
   }
 
   async load() {
+    this.#loadedAt = Date.now();
     await this.#fetch({ limit: Math.max(PAGE, this.#order.length) }, ({ sessions }) => {
       const known = new Set(sessions.map(({ session_id }) => session_id));
       for (const id of this.#order) if (!known.has(id)) this.#items.delete(id);
@@ -58,10 +61,11 @@ export class SessionList {
 
   /** Something has happened to the list: load it again soon. */
   refreshSoon() {
+    const wait = Math.max(GATHER_MS, this.#loadedAt + REFRESH_MS - Date.now());
     this.#refreshTimer ??= setTimeout(() => {
       this.#refreshTimer = null;
       this.load();
-    }, REFRESH_MS);
+    }, wait);
   }
 
   /** Something was said in a session: it is the newest now. */
@@ -87,6 +91,11 @@ export class SessionList {
     const item = this.#items.get(sessionId);
     if (item) item.show({ ...item.session, ...changes });
     else this.refreshSoon();
+  }
+
+  /** @returns {string|undefined} the title of a session that is in the list */
+  titleOf(sessionId) {
+    return this.#items.get(sessionId)?.title;
   }
 
   /** Whether the person is deleting it on this very page. */

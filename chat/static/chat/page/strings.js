@@ -50,6 +50,7 @@ export const strings = {
   codeIn: (language) => `Code, ${language}`,
   copy: "Copy",
   copyCode: "Copy this code",
+  copyReply: "Copy this answer",
   table: "Table",
 
   // Errors
@@ -75,9 +76,10 @@ export const strings = {
   reference: "Reference",
   copyReference: (reference) => `Copy reference ${reference}`,
   copied: "Copied",
+  times: (count) => `(${count} times)`,
+  inConversation: (title) => `In “${title}”:`,
   notLoaded: "This could not be loaded.",
   notDone: "This could not be done. Please try again.",
-  somethingMissed: "Some messages may be missing.",
 
   // Connection
   connecting: "Connecting",
@@ -125,20 +127,31 @@ export const strings = {
 
 const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
+const DAY_OF_YEAR = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
 const FULL = new Intl.DateTimeFormat("en", { dateStyle: "full", timeStyle: "medium" });
 
-/** "14:05" for today, "3 Mar" for other days. */
+/** "14:05" for today, "Mar 3" for other days, with the year if it is another one. */
 export function shortTime(timestamp) {
   const moment = new Date(timestamp);
-  return moment.toDateString() === new Date().toDateString() ? TIME.format(moment) : DAY.format(moment);
+  return isToday(moment) ? TIME.format(moment) : dayOf(moment);
 }
 
-export function clockTime(timestamp) {
-  return TIME.format(new Date(timestamp));
+/** "14:05" for today, "Mar 3, 14:05" for other days. */
+export function momentTime(timestamp) {
+  const moment = new Date(timestamp);
+  return isToday(moment) ? TIME.format(moment) : `${dayOf(moment)}, ${TIME.format(moment)}`;
 }
 
 export function fullTime(timestamp) {
   return FULL.format(new Date(timestamp));
+}
+
+function isToday(moment) {
+  return moment.toDateString() === new Date().toDateString();
+}
+
+function dayOf(moment) {
+  return (moment.getFullYear() === new Date().getFullYear() ? DAY : DAY_OF_YEAR).format(moment);
 }
 
 const SPOKEN_CHARS = 1_500; // read out; a longer answer is read in the conversation, at the person's own pace
