@@ -41,6 +41,13 @@ class Connection:
     def is_registered(self, session_id: str) -> bool:
         return session_id in self._sessions
 
+    def touch(self, session_id: str) -> bool:
+        """Note that the session is used; return whether this connection is registered with it."""
+        if session_id not in self._sessions:
+            return False
+        self._sessions.move_to_end(session_id)
+        return True
+
     def respond(self, frame: protocol.Frame) -> bool:
         """Answer the request that is being handled, under its `ref`.
 

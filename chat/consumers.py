@@ -34,6 +34,7 @@ log = structlog.stdlib.get_logger("chat.consumers")
 class ChatConsumer(AsyncJsonWebsocketConsumer):
     connection: Connection | None = None
     outbox: Outbox | None = None
+    context: RouteContext  # of the frame that is being read
 
     # --- The life of the socket ---
 
@@ -143,10 +144,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Guard around one frame: whatever goes wrong before it has a type is told here."""
         if self.connection is None or self.outbox is None or self.outbox.is_closing:
             return  # told why, and about to be closed
-        context = RouteContext(
-            Stage.RECEIVE, message_type=UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
+        self.context = RouteContext(
+            Stage.RECEIVE, UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
         )
-        failure = await self._guarded_receive(text_data, context)
+        failure = await self._guarded_receive(text_data, self.context)
         if failure is not None:
             self._tell(failure, self.outbox)
             self._count_refusal(self.connection, self.outbox)
@@ -172,16 +173,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         connection, outbox = self.connection, self.outbox
         if connection is None or outbox is None:
             return  # `receive` lets nothing through before there is a connection
-        context = RouteContext(
-            Stage.ROUTE,
-            message_type=content.type,
-            user_id=connection.user_id,
-            connection_id=connection.id,
-            session_id=None if content.session_id is UNSET else content.session_id,
-            ref=None if content.ref is UNSET else content.ref,
-            private_texts=content.private_texts,
-        )
-        connection.route = context
+        connection.route = context = self.context
+        context.stage, context.message_type = Stage.ROUTE, content.type
+        context.session_id = None if content.session_id is UNSET else content.session_id
+        context.ref = None if content.ref is UNSET else content.ref
+        context.private_texts = content.private_texts
         failure = await self.pipeline(content, context)
         if failure is not None:
             self._tell(failure, outbox)

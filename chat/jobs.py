@@ -23,6 +23,7 @@ from chat.entries import Draft, Ended, Figures, Orphan, Retried, Stored
 from chat.models import RUNNING, ChatMessage, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid
 from errors.exceptions import ChatError
+from errors.keys import new_key
 from errors.taxonomy import DATABASE_ERROR, DUPLICATE_MISMATCH, NOT_FOUND, SESSION_ENDED, Outcome
 
 
@@ -66,9 +67,10 @@ class Append(Job):
 
     draft: Draft
     owner_key: Any
-    message_key: uuid.UUID = field(default_factory=uuid.uuid4)
-    reply_key: uuid.UUID = field(default_factory=uuid.uuid4)
-    new_session_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    message_key: uuid.UUID = field(default_factory=new_key)
+    # Made with the first run that needs them.
+    reply_key: uuid.UUID | None = None
+    new_session_key: uuid.UUID | None = None
 
     def run(self, batch: Batch) -> Stored:
         draft, owner_key = self.draft, self.owner_key
@@ -82,6 +84,7 @@ class Append(Job):
         if has_reply:
             batch.check_allowance(draft.user_id, owner_key)
         if session is None:
+            self.new_session_key = self.new_session_key or new_key()
             session = batch.open_session(self.new_session_key, owner_key, draft.ref, draft.model_id)
         new_title = None
         if not session.title:
@@ -98,6 +101,7 @@ class Append(Job):
         )
         reply_id = None
         if has_reply:
+            self.reply_key = self.reply_key or new_key()
             reply_id = str(self.reply_key)
             batch.add_reply(session, self.reply_key, message=self.message_key, user_id=draft.user_id, model_id=model_id)
         batch.note(session, draft.ref, Known(self.message_key, seq, draft.content, batch.now, reply_id))
@@ -115,7 +119,7 @@ class Append(Job):
         """Return the draft's session; None where it is still to be opened."""
         if self.session_key is None:
             opened = batch.opened_by(self.owner_key, self.draft.ref) if self.draft.ref is not None else None
-            if opened is None and self.is_in_doubt:
+            if opened is None and self.is_in_doubt and self.new_session_key is not None:
                 opened = batch.session(self.new_session_key)
             return opened
         session = batch.session(self.session_key)
@@ -151,7 +155,7 @@ class Retry(Job):
     user_id: str
     owner_key: Any
     model_id: str
-    reply_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    reply_key: uuid.UUID = field(default_factory=new_key)
 
     def run(self, batch: Batch) -> Retried:
         session = batch.session(self.session_key) if self.session_key is not None else None
@@ -194,7 +198,7 @@ class EndReply(Job):
     text: str
     public_error: dict[str, object] | None
     figures: Figures
-    message_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    message_key: uuid.UUID = field(default_factory=new_key)
 
     def run(self, batch: Batch) -> Ended | None:
         session = batch.session(self.session_key) if self.session_key is not None else None
@@ -314,7 +318,7 @@ def _prepare(jobs: Iterable[Job], batch: Batch) -> None:
     """Read and lock for all jobs at once what each of them will ask for."""
     appends = [job for job in jobs if isinstance(job, Append)]
     keys = {job.session_key for job in jobs if job.session_key is not None}
-    keys |= {job.new_session_key for job in appends if job.is_in_doubt}
+    keys |= {job.new_session_key for job in appends if job.is_in_doubt and job.new_session_key is not None}
     openings = {
         (job.owner_key, job.draft.ref) for job in appends if job.session_key is None and job.draft.ref is not None
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chat import protocol, sessions
 from chat.connection import Connection
@@ -27,7 +27,7 @@ class RegistrationMiddleware:
         self.find = find  # (session_id, user_id): raises NOT_FOUND unless the session is the user's
 
     async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
-        if not isinstance(message, protocol.Ping):
+        if type(message) in self._INDIRECT or not self._is_registered(message.session_id):
             context.stage = Stage.REGISTRATION
             try:
                 await self._register(message, context)
@@ -40,17 +40,22 @@ class RegistrationMiddleware:
             context.stage = Stage.ROUTE
         await self.next_step(message, context)
 
+    # They name their session by a reply or message of it.
+    _INDIRECT = frozenset({protocol.Stop, protocol.Retry})
+
+    def _is_registered(self, session_id: str | UnsetType) -> bool:
+        """Whether there is nothing to do: no session is named, or the connection is with it already."""
+        return session_id is UNSET or self.connection.touch(session_id)
+
     async def _register(self, message: protocol.Inbound, context: RouteContext) -> None:
-        """Find the session that the message names, itself or by a reply or message of it; there may be none."""
         connection, threads = self.connection, self.connection.runtime.threads
-        session_id = None if message.session_id is UNSET else message.session_id
         if isinstance(message, protocol.Stop):
             session_id = await threads.run(sessions.session_of_reply, message.reply_id, connection.user_id)
         elif isinstance(message, protocol.Retry):
             session_id = await threads.run(sessions.session_of_message, message.message_id, connection.user_id)
-        if session_id is None:
-            return
+        else:
+            session_id = str(message.session_id)
         context.session_id = session_id
-        if not connection.is_registered(session_id):
+        if not connection.touch(session_id):
             await threads.run(self.find, session_id, connection.user_id)
-        connection.register(session_id)
+            connection.register(session_id)

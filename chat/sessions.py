@@ -6,6 +6,7 @@ NOT_FOUND. Appending is the journal's.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class MessagePage:
     has_more: bool
 
 
+@functools.lru_cache(10_000)
 def as_uuid(text: str, field: str | None = None) -> uuid.UUID:
     """Return the key that `text` names; what is no key of ours, letter by letter, names nothing.
 
@@ -77,6 +79,7 @@ def as_uuid(text: str, field: str | None = None) -> uuid.UUID:
     return key
 
 
+@functools.lru_cache(10_000)
 def user_key(user_id: str) -> Any:
     """Return a user's id, which is text everywhere else, as the key that the project's user model has."""
     return get_user_model()._meta.pk.to_python(user_id)

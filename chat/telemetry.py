@@ -1,15 +1,50 @@
-"""Counters of what goes well, for Prometheus. Labels are closed sets: nothing a client sends becomes a label."""
+"""Figures of what goes well, for Prometheus. Labels are closed sets: nothing a client sends becomes a label."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from bisect import bisect_left
+from collections.abc import Iterator
 
-MESSAGES = Counter("chat_messages", "Messages that were routed to their handler's end.", ["type"])
-ROUTE_SECONDS = Histogram(
-    "chat_route_seconds",
-    "Time from the decoded message to the end of its handler.",
-    ["type"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5),
-)
+from prometheus_client import Gauge
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import REGISTRY, Collector
+
 CONNECTIONS = Gauge("chat_connections", "Open connections of this process.")
 REPLIES_RUNNING = Gauge("chat_replies_running", "Replies being written in this process.")
+
+_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5)
+
+
+class RouteSeconds(Collector):
+    """`chat_route_seconds`: how many messages came to the end of their handler, and how long each took.
+
+    Counted on the event loop only, so that counting takes no lock; a histogram of the library costs ten times as much.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, message_type: str, seconds: float) -> None:
+        counts = self._counts.get(message_type)
+        if counts is None:
+            counts = self._counts[message_type] = [0] * (len(_BOUNDS_S) + 1)
+            self._sums[message_type] = 0.0
+        counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        self._sums[message_type] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Time from the decoded message to the end of its handler."
+        family = HistogramMetricFamily("chat_route_seconds", text, labels=["type"])
+        for message_type, counts in tuple(self._counts.items()):
+            total = 0
+            buckets = []
+            for bound, count in zip((*map(str, _BOUNDS_S), "+Inf"), counts, strict=True):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric([message_type], buckets, self._sums[message_type])
+        yield family
+
+
+ROUTE_SECONDS = RouteSeconds()
+REGISTRY.register(ROUTE_SECONDS)
