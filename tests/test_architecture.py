@@ -53,6 +53,7 @@ FLOORS = [
     {"chat.pipeline"},
     {"chat.consumers", "chat.api", "chat.views", "chat.testing"},
     {"chat.urls", "config.theme"},
+    {"chat.asgi"},
     {"config.settings", "config.admin"},
     {"config.urls", "config.asgi"},
 ]

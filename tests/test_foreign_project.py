@@ -12,10 +12,11 @@ from tests.services.databases import ROOT
 
 
 def test_both_apps_work_in_a_project_with_a_user_model_of_its_own(tmp_path):
-    """UUID keys, another prefix, no admin: a conversation, a failure with the host's own word, and the API."""
+    """UUID keys, another prefix, two databases of other names, no admin: a conversation, a message and a failure of the
+    host's own, and the API."""
     environment = clean(dict(os.environ)) | {
         "SECRET_KEY": "f0r31gn-" * 8,
-        "FOREIGN_DATABASE": str(tmp_path / "foreign.sqlite3"),
+        "FOREIGN_DATABASES": str(tmp_path),
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.foreign.walk"],
@@ -31,4 +32,5 @@ def test_both_apps_work_in_a_project_with_a_user_model_of_its_own(tmp_path):
     assert seen["text"] == "HELLO"
     assert (seen["error"]["code"], seen["error"]["message"]) == ("OUT_OF_PAPER", "The printer is out of paper.")
     assert seen["contents"] == ["hello", "HELLO", "print"]
+    assert seen["shouted"] == "QUIET"
     assert seen["recorded"] == ["OUT_OF_PAPER", seen["error"]["reference"], True]

@@ -1,8 +1,10 @@
-"""A host project that is not ours: its own user model with UUID keys, its own prefix, no admin."""
+"""A host project that is not ours: its own user model with UUID keys, its own prefix, two databases, no admin."""
 
 from __future__ import annotations
 
 import os
+
+from tests.foreign import databases
 
 SECRET_KEY = os.environ["SECRET_KEY"]
 DEBUG = False
@@ -21,12 +23,17 @@ MIDDLEWARE = [
 ]
 AUTH_USER_MODEL = "people.Person"
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ["FOREIGN_DATABASE"],
-        "OPTIONS": {"transaction_mode": "IMMEDIATE"},
-    }
+    "default": {},
+    **{
+        alias: {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": f"{os.environ['FOREIGN_DATABASES']}/{alias}.sqlite3",
+            "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+        }
+        for alias in (databases.PEOPLE, databases.FAILURES)
+    },
 }
+DATABASE_ROUTERS = ["tests.foreign.databases.Router"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 ROOT_URLCONF = "tests.foreign.urls"
 USE_TZ = True
@@ -35,5 +42,6 @@ CHAT = {
     "path_prefix": "/talk/here",
     "single_process": True,
     "provider": "tests.foreign.provider.EchoBackend",
+    "message_types": ("tests.foreign.messages.SHOUT",),
 }
 ERRORS = {"extra_specs": ("tests.foreign.provider.OUT_OF_PAPER",)}

@@ -11,20 +11,21 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.foreign.settings"
 django.setup()
 
-from channels.routing import URLRouter  # noqa: E402
 from channels.testing import WebsocketCommunicator  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
+from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from chat import runtime  # noqa: E402
-from chat.urls import websocket_urlpatterns  # noqa: E402
+from chat.asgi import with_chat  # noqa: E402
 from errors.models import RoutingFailure  # noqa: E402
+from tests.foreign import databases  # noqa: E402
 
 
 async def talk(cookie: str) -> list[dict]:
     headers = [(b"origin", b"http://testserver"), (b"cookie", f"sessionid={cookie}".encode())]
-    socket = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/talk/here/ws", headers=headers)
+    socket = WebsocketCommunicator(with_chat(get_asgi_application()), "/talk/here/ws", headers=headers)
     await socket.connect()
     frames: list[dict] = []
     session_id = None
@@ -35,6 +36,9 @@ async def talk(cookie: str) -> list[dict]:
             frames.append(await socket.receive_json_from(5))
             session_id = frames[-1].get("session_id") or session_id
         frames.append({"type": "separator"})
+    await socket.send_json_to({"type": "print.shout", "ref": "s", "session_id": session_id, "words": "quiet"})
+    while frames[-1].get("ref") != "s":
+        frames.append(await socket.receive_json_from(5))
     await socket.disconnect()
     await runtime.current().aclose(grace_s=2)
     return frames
@@ -45,7 +49,8 @@ def _ends(frame: dict) -> bool:
 
 
 def main() -> None:
-    call_command("migrate", verbosity=0, run_syncdb=True)
+    for alias in (databases.PEOPLE, databases.FAILURES):
+        call_command("migrate", verbosity=0, run_syncdb=True, database=alias)
     user = get_user_model().objects.create(mail="alice@example.org")
     client = Client()
     client.force_login(user)
@@ -59,6 +64,7 @@ def main() -> None:
                 "text": "".join(frame["content"] for frame in frames if frame["type"] == "ai_response"),
                 "error": next(frame["error"] for frame in frames if frame["type"] == "error"),
                 "contents": [message["content"] for message in history["messages"]],
+                "shouted": frames[-1]["content"],
                 "recorded": [failure.code, failure.reference, failure.user_id == str(user.pk)],
             }
         )
