@@ -83,14 +83,16 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         failure = await self._guarded_connect(None, context)
         if failure is None:
             return
-        if isinstance(failure.error, origins.OriginRefused):
-            failure.settle(None, deliveries=0)
-            await self.base_send({"type": "websocket.close"})  # before accept: HTTP 403
-            return
-        # A browser cannot see a refused handshake: accept, say why, close.
-        outbox = self.outbox or await self._accept()
-        self._tell(failure, outbox)
-        outbox.close(failure.error.spec.close_code or CLOSE_INTERNAL)
+        try:
+            if issubclass(failure.kind, origins.OriginRefused):
+                await self.base_send({"type": "websocket.close"})  # before accept: HTTP 403
+                return
+            # A browser cannot see a refused handshake: accept, say why, close.
+            outbox = self.outbox or await self._accept()
+            self._tell(failure, outbox)
+            outbox.close(failure.spec.close_code or CLOSE_INTERNAL)
+        finally:
+            failure.settle(None, deliveries=0)  # unless somebody was told
 
     async def _connect(self, _: None, context: RouteContext) -> None:
         origins.check(self.scope)
@@ -181,9 +183,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         failure = await self.pipeline(content, context)
         if failure is not None:
             self._tell(failure, outbox)
-            if failure.error.spec.close_code is not None:
-                outbox.close(failure.error.spec.close_code)
-            elif failure.error.spec.category is Category.VALIDATION:
+            if failure.spec.close_code is not None:
+                outbox.close(failure.spec.close_code)
+            elif failure.spec.category is Category.VALIDATION:
                 self._count_refusal(connection, outbox)
 
     def _count_refusal(self, connection: Connection, outbox: Outbox) -> None:

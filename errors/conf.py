@@ -30,7 +30,7 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     row_queue_size: Positive = 10_000  # failures; about 20 MB of waiting rows, then rows are dropped and counted
     row_batch_size: Positive = 500  # rows; one INSERT stays below SQLite's and PostgreSQL's parameter limits
     row_linger_ms: Positive = 200  # milliseconds; a flood becomes five INSERTs a second
-    row_untold_s: PositiveSeconds = 5  # seconds a row waits for its frame before it is written without one
+    row_untold_s: PositiveSeconds = 120  # seconds a row waits for its frame; above the longest way of a reply's end
     retention_days: Positive = 30  # days; `prune_failures` deletes what is older
     max_traceback_chars: Positive = 20_000  # characters kept of one traceback, its end first
     traceback_interval_s: PositiveSeconds = (

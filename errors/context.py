@@ -30,3 +30,18 @@ class RouteContext:
     outcome: Outcome = Outcome.REJECTED
     attempt: int | None = None
     private_texts: tuple[str, ...] = field(default=(), repr=False)
+
+    def without_private_texts(self) -> RouteContext:
+        """Return a copy that can be kept."""
+        return RouteContext(
+            self.stage,
+            self.message_type,
+            self.user_id,
+            self.session_id,
+            self.connection_id,
+            self.ref,
+            self.reply_id,
+            self.in_reply_to,
+            self.outcome,
+            self.attempt,
+        )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import uuid
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -13,10 +13,10 @@ import msgspec
 
 from errors import links, metrics, report, translator
 from errors.context import RouteContext
-from errors.exceptions import ChatError
-from errors.taxonomy import SERVICE_ERROR, Action, Outcome, Stage
+from errors.taxonomy import SERVICE_ERROR, Action, ErrorSpec, Outcome, Stage
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)  # what ten bits are written as
 _LOOK_ALIKES = str.maketrans("ILO", "110")
 
 
@@ -38,57 +38,67 @@ class ErrorPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 @dataclass(slots=True)
 class Failure:
-    """One failure, from the moment it is caught to the row in the database.
+    """One failure, from the moment it is caught to the row in the database: the facts of it, and no exception.
+
+    An exception's traceback keeps every frame on its way alive, and with them what the client sent.
 
     Attributes:
+        kind: The class of the exception that was caught.
+        field: The input field at fault, if one is.
         told: The exact frame or body the person got, as text; None if nobody was left to tell.
         deliveries: Connections whose outbox took the frame.
         drops: Connections whose outbox was full.
         is_settled: Whoever tells the person has said what became of the frame; the row may be written.
+        on_settled: Called once, when the failure is settled. The recorder's.
     """
 
-    error: ChatError
+    kind: type[Exception]
+    spec: ErrorSpec
     context: RouteContext
     report: report.Report
     outcome: Outcome
-    reference: str = ""
-    id: uuid.UUID = field(default_factory=uuid.uuid4)
-    occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    recorded_at: float = field(default_factory=monotonic)
+    retry_after_ms: int | None = None
+    field: str | None = None
+    reference: str = dataclass_field(default_factory=lambda: new_reference())
+    occurred_at: datetime = dataclass_field(default_factory=lambda: datetime.now(UTC))
+    recorded_at: float = dataclass_field(default_factory=monotonic)
     told: str | None = None
     deliveries: int = 0
     drops: int = 0
     is_settled: bool = False
+    on_settled: Callable[[Failure], None] | None = None
 
     @classmethod
     def of(cls, exc: Exception, context: RouteContext) -> Failure:
-        error = translator.translate(exc)
+        error = translator.translate(exc, context.stage)
         return cls(
-            error=error,
+            kind=type(exc),
+            spec=error.spec,
             # A copy: the walk goes on and changes its own. What was said does not travel further.
-            context=replace(context, private_texts=()),
-            report=report.build(
+            context=context.without_private_texts(),
+            report=report.sketch(
                 exc, code=error.spec.code, stage=context.stage.value, private_texts=context.private_texts
             ),
             # Of a reply's failure it is the reply that knows: the question was stored long before.
             outcome=context.outcome if context.stage is Stage.REPLY else error.outcome or context.outcome,
-            reference=new_reference(),
+            retry_after_ms=error.retry_after_ms,
+            field=error.field,
         )
 
     @classmethod
     def bare(cls, exc: Exception, context: RouteContext) -> Failure:
         """Return what can be said of `exc` without looking at its words: for when describing it has failed."""
         return cls(
-            error=ChatError(SERVICE_ERROR),
-            context=replace(context, private_texts=()),
+            kind=type(exc),
+            spec=SERVICE_ERROR,
+            context=context.without_private_texts(),
             report=report.bare(exc),
             outcome=context.outcome,
-            reference=new_reference(),
         )
 
     def payload(self, accepted: Collection[Action] = tuple(Action)) -> ErrorPayload:
         """Return the public part; `accepted` are the actions that the server would take now."""
-        spec = self.error.spec
+        spec = self.spec
         return ErrorPayload(
             code=spec.code,
             category=spec.category.value,
@@ -97,24 +107,28 @@ class Failure:
             outcome=self.outcome.value,
             reference=self.reference,
             actions=tuple(action.value for action in spec.actions if action in accepted),
-            retry_after=self.error.retry_after_ms,
+            retry_after=self.retry_after_ms,
             attempt=self.context.attempt,
-            field=self.error.field,
+            field=self.field,
             help_url=links.help_url(spec.code),
         )
 
     def settle(self, told: str | None, *, deliveries: int, drops: int = 0) -> None:
-        """Note what became of the frame. Called once, by whoever told the person."""
+        """Note what became of the frame. Called by whoever told the person; the first word counts."""
+        if self.is_settled:
+            return
         self.told, self.deliveries, self.drops = told, deliveries, drops
-        metrics.FRAMES_DROPPED.inc(drops)
+        if drops:
+            metrics.FRAMES_DROPPED.inc(drops)
         self.is_settled = True
+        if self.on_settled is not None:
+            self.on_settled(self)
 
 
 def new_reference() -> str:
     """Return what a person quotes: 40 random bits in Crockford's base 32, as `E-7KQ4-M2XW`."""
     bits = secrets.randbits(40)
-    text = "".join(_CROCKFORD[bits >> shift & 31] for shift in range(35, -1, -5))
-    return f"E-{text[:4]}-{text[4:]}"
+    return f"E-{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}-{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
 
 
 def read_reference(text: str) -> str | None:

@@ -15,6 +15,7 @@ from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 import structlog
+from django.utils.functional import Promise
 from prometheus_client import Counter
 
 from errors.redaction import redact, redact_end
@@ -47,6 +48,14 @@ class BackgroundHandler(QueueHandler):
             LINES_DROPPED.inc()
 
 
+_is_background = False
+
+
+def is_background() -> bool:
+    """Whether lines are written by the thread of `configure`; what it writes may then be made there."""
+    return _is_background
+
+
 def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
     """How a record is written: one line of JSON; or readable lines, of which only the first begins at the margin."""
     renderer: Any = (
@@ -59,6 +68,7 @@ def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _without_empty,
+            _made,
             structlog.processors.format_exc_info,
             _redacted_exception,
             *([] if as_json else [_escaped]),
@@ -70,7 +80,12 @@ def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
 def configure(*, as_json: bool, level: str) -> None:
     """Set up structlog and the standard library's root logger. Called once, by the project's settings."""
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # The level first: what is not written costs next to nothing.
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -80,6 +95,8 @@ def configure(*, as_json: bool, level: str) -> None:
     background = BackgroundHandler(queue.Queue(_QUEUE_SIZE))
     listener = QueueListener(background.queue, output)
     listener.start()
+    global _is_background
+    _is_background = True
     atexit.register(listener.stop)
 
     root = logging.getLogger()
@@ -102,6 +119,11 @@ def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[
 
 # The fields of `chat.routing_failed` are there even when unknown, so that a query need not ask whether they are.
 _ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "ref"})
+
+
+def _made(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Text that is made when it is read is made here."""
+    return {key: str(value) if isinstance(value, Promise) else value for key, value in event.items()}
 
 
 def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

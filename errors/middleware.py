@@ -35,4 +35,6 @@ class ErrorMiddleware:
             raise
         except Exception as exc:
             return recorder.record(exc, context)
+        finally:
+            context.private_texts = ()  # a context may be kept as long as its connection
         return None

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 
 import structlog
+from django.utils.functional import lazy
 
-from errors import conf, metrics
+from errors import conf, logs, metrics
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
@@ -38,8 +39,8 @@ def record(exc: Exception, context: RouteContext) -> Failure:
 
 
 def _write_line(failure: Failure, exc: Exception) -> None:
-    error, context = failure.error, failure.context
-    level = conf.errors().log_levels.get(error.spec.category.value, "error")
+    spec, context, report = failure.spec, failure.context, failure.report
+    level = conf.errors().log_levels.get(spec.category.value, "error")
     facts = {
         "user_id": context.user_id,
         "session_id": context.session_id,
@@ -49,33 +50,36 @@ def _write_line(failure: Failure, exc: Exception) -> None:
         "reply_id": context.reply_id,
         "reference": failure.reference,
         "stage": context.stage.value,
-        "code": error.spec.code,
-        "category": error.spec.category.value,
+        "code": spec.code,
+        "category": spec.category.value,
+        "recoverable": spec.rule.recoverable,
     }
+    cause, traceback = _root(report), _traceback(report) if report.has_traceback else None
+    if not logs.is_background():
+        # The line may be written here and now, by whatever the host project has: with plain text.
+        cause, traceback = str(cause), traceback and str(traceback)
     log.log(
-        logging.getLevelNamesMapping()[level.upper()],
+        _LEVELS[level.upper()],
         "chat.routing_failed",
         **facts,
-        recoverable=error.spec.rule.recoverable,
         outcome=failure.outcome.value,
-        fingerprint=failure.report.fingerprint,
-        cause=failure.report.root,
-        exception=failure.report.traceback or None,
+        fingerprint=report.fingerprint,
+        cause=cause,
+        exception=traceback,
     )
     if isinstance(exc, ChatError):
-        log.debug(
-            "chat.error_translated",
-            **facts,
-            recoverable=error.spec.rule.recoverable,
-            field=error.field,
-            retry_after_ms=error.retry_after_ms,
-        )
+        log.debug("chat.error_translated", **facts, field=failure.field, retry_after_ms=failure.retry_after_ms)
+
+
+_LEVELS = logging.getLevelNamesMapping()
+# Text that is made where it is first read: redacting it is the work of the thread that writes the log.
+_root = lazy(lambda report: report.root, str)
+_traceback = lazy(lambda report: report.traceback, str)
 
 
 def _count(failure: Failure, exc: Exception) -> None:
-    metrics.FAILURES.labels(
-        failure.error.spec.code, failure.error.spec.category.value, failure.context.stage.value
-    ).inc()
+    spec = failure.spec
+    metrics.FAILURES.labels(spec.code, spec.category.value, failure.context.stage.value).inc()
 
 
 def _queue_row(failure: Failure, exc: Exception) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import compress, count
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
@@ -20,11 +21,15 @@ from errors import conf
 SECRET_MARK = "[secret]"  # noqa: S105 -- what stands in a secret's place
 TEXT_MARK = "[message text]"
 
-_MIN_SECRET_CHARS = 4  # shorter values would blot out ordinary words
+MARGIN = 512  # characters read beyond what is kept, and dropped: a secret cut in half could not be recognised
+MIN_SECRET_CHARS = 4  # shorter values would blot out ordinary words
 _GRAM = 12  # characters; every quote of a message that is at least this long is found
-_FEW = 500  # characters; looked up in a message one by one, more of them in a set of its grams
-_MARGIN = 512  # characters read beyond what is kept, and dropped: a secret cut in half could not be recognised
-_MAX_PRIVATE_CHARS = 100_000  # characters looked for in one exception; a bound on the time this takes
+_SEED = 6  # characters; of every _STEP characters of what was said, the first _SEED are looked up in a text
+_STEP = _GRAM - _SEED + 1  # characters; so that every gram holds a whole seed, wherever it begins
+_FEW = 100  # characters; their grams are searched for one by one
+_MAX_PRIVATE_CHARS = 500_000  # characters looked for in one failure's texts; a bound on the time this takes
+_MAX_KEPT_CHARS = 3_000  # characters of words whose redaction is remembered
+_PIECES = re.compile(rf"(?s)(.{{{_SEED}}}).{{0,{_STEP - _SEED}}}")
 
 _QUOTED = r"b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'"
 _HEADERS = r"set-cookie|cookie|(?:proxy-)?authorization"
@@ -50,13 +55,94 @@ _PATTERNS = (
 )
 
 
+class Redactor:
+    """Takes secrets, and what was said, out of the texts of one failure.
+
+    A reply's failure knows a whole conversation, and its exceptions are several: what was said is gone through once,
+    for all of them.
+
+    Args:
+        said: What was said.
+        texts: Everything that will be redacted.
+    """
+
+    def __init__(self, said: Iterable[str], texts: Sequence[str]) -> None:
+        forms = _forms(said)
+        self._shorts = _shorts(forms)
+        self._grams = _common_grams([form for form in forms if len(form) >= _GRAM], texts)
+
+    def redact(self, text: str) -> str:
+        """Return `text` without known secrets and without what was said, in whatever form they are quoted."""
+        for short, replacement in self._shorts:
+            text = text.replace(short, replacement)
+        return _without_secrets(_without_stretches(text, self._grams) if self._grams else text)
+
+    def redact_start(self, text: str, limit: int) -> str:
+        """Return at most `limit` characters of the beginning of `text`, redacted."""
+        if len(text) <= limit:
+            return self.redact(text)
+        return self.redact(text[: limit + MARGIN])[:-MARGIN][:limit]
+
+    def redact_end(self, text: str, limit: int) -> str:
+        """Return at most `limit` characters of the end of `text`, redacted."""
+        if len(text) <= limit:
+            return self.redact(text)
+        return self.redact(text[-limit - MARGIN :])[MARGIN:][-limit:]
+
+
 def redact(text: str, private_texts: Iterable[str] = ()) -> str:
     """Return `text` without known secrets and without `private_texts`, in whatever form they are quoted."""
+    return Redactor(private_texts, (text,)).redact(text)
+
+
+def redact_end(text: str, limit: int) -> str:
+    """Return at most `limit` characters of the end of `text`, without known secrets."""
+    return Redactor((), ()).redact_end(text, limit)
+
+
+def _forms(said: Iterable[str]) -> list[str]:
+    """What was said, in every form in which it may be quoted."""
+    forms: list[str] = []
     budget = _MAX_PRIVATE_CHARS
-    for private in private_texts:
-        if private.strip() and budget > 0:
-            text = _without_private(text, private[:budget])
-            budget -= len(private)
+    for text in said:
+        if (text := text[:budget].strip()) and budget > 0:
+            forms += sorted(_escaped(text), key=len, reverse=True)
+            budget -= len(text)
+    return forms
+
+
+def _shorts(forms: list[str]) -> list[tuple[str, str]]:
+    """What is too short to have grams, and what stands in its place."""
+    found: list[tuple[str, str]] = []
+    for form in forms:
+        if len(form) < MIN_SECRET_CHARS:
+            # Too short to replace everywhere: only where it is quoted.
+            found += [(f"{mark}{form}{mark}", f"{mark}{TEXT_MARK}{mark}") for mark in ("'", '"')]
+        elif len(form) < _GRAM:
+            found.append((form, TEXT_MARK))
+    return found
+
+
+def _common_grams(forms: list[str], texts: Sequence[str]) -> set[str]:
+    """Return every gram of `texts` that is also one of `forms` (and some that are none)."""
+    if not forms:
+        return set()
+    if sum(map(len, texts)) < _FEW:
+        grams = {text[i : i + _GRAM] for text in texts for i in range(len(text) - _GRAM + 1)}
+        return {gram for gram in grams if any(gram in form for form in forms)}
+    seeds = {text[i : i + _SEED] for text in texts for i in range(len(text) - _SEED + 1)}
+    common: set[str] = set()
+    for form in forms:
+        for at in compress(count(0, _STEP), map(seeds.__contains__, _PIECES.findall(form))):
+            common.update([form[i : i + _GRAM] for i in range(max(0, at + _SEED - _GRAM), at + 1)])
+    return common
+
+
+def _without_secrets(text: str) -> str:
+    return _kept_answer(text) if len(text) <= _MAX_KEPT_CHARS else _search_secrets(text)
+
+
+def _search_secrets(text: str) -> str:
     for secret in _known_secrets():
         if secret in text:
             text = text.replace(secret, SECRET_MARK)
@@ -65,33 +151,8 @@ def redact(text: str, private_texts: Iterable[str] = ()) -> str:
     return text
 
 
-def redact_start(text: str, limit: int, private_texts: Iterable[str] = ()) -> str:
-    """Return at most `limit` characters of the beginning of `text`, redacted."""
-    if len(text) <= limit:
-        return redact(text, private_texts)
-    return redact(text[: limit + _MARGIN], private_texts)[:-_MARGIN][:limit]
-
-
-def redact_end(text: str, limit: int, private_texts: Iterable[str] = ()) -> str:
-    """Return at most `limit` characters of the end of `text`, redacted."""
-    if len(text) <= limit:
-        return redact(text, private_texts)
-    return redact(text[-limit - _MARGIN :], private_texts)[_MARGIN:][-limit:]
-
-
-def _without_private(text: str, private: str) -> str:
-    private = private.strip()
-    forms = _escaped(private)
-    if len(private) < _MIN_SECRET_CHARS:
-        # Too short to replace everywhere: only where it is quoted.
-        for form in forms:
-            text = text.replace(f"'{form}'", f"'{TEXT_MARK}'").replace(f'"{form}"', f'"{TEXT_MARK}"')
-        return text
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, TEXT_MARK)
-    for form in forms:
-        text = _without_quotes_of(text, form)
-    return text
+# In a flood the same words come again and again.
+_kept_answer = functools.lru_cache(maxsize=256)(_search_secrets)
 
 
 def _escaped(value: str) -> set[str]:
@@ -101,11 +162,8 @@ def _escaped(value: str) -> set[str]:
     return plain | {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
-def _without_quotes_of(text: str, private: str) -> str:
-    """Replace every stretch of at least _GRAM characters that also stands in `private`."""
-    if len(private) < _GRAM:
-        return text
-    grams = private if len(text) < _FEW else {private[i : i + _GRAM] for i in range(len(private) - _GRAM + 1)}
+def _without_stretches(text: str, grams: set[str]) -> str:
+    """Replace every stretch of `text` that is made of `grams`."""
     kept: list[str] = []
     done = at = 0
     while at + _GRAM <= len(text):
@@ -127,7 +185,7 @@ _kept: set[str] = set()
 def keep_secret(value: str) -> None:
     """From now on, never show `value`. For keys that are in no setting."""
     _kept.add(value)
-    _known_secrets.cache_clear()
+    _forget()
 
 
 @functools.cache
@@ -145,7 +203,7 @@ def _known_secrets() -> tuple[str, ...]:
     values |= _kept
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
     values |= {form for value in values for form in _escaped(value)}
-    return tuple(sorted((value for value in values if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True))
+    return tuple(sorted((value for value in values if len(value) >= MIN_SECRET_CHARS), key=len, reverse=True))
 
 
 def _password_of(url: str) -> str:
@@ -157,6 +215,7 @@ def _password_of(url: str) -> str:
 
 def _forget(**_: object) -> None:
     _known_secrets.cache_clear()
+    _kept_answer.cache_clear()
 
 
 setting_changed.connect(_forget)

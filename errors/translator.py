@@ -28,7 +28,9 @@ from errors.taxonomy import (
     NOT_FOUND,
     SERVER_BUSY,
     SERVICE_ERROR,
+    Category,
     ErrorSpec,
+    Stage,
 )
 
 # exception -> (word, milliseconds until asking again makes sense, where that is known)
@@ -47,12 +49,18 @@ TRANSLATIONS: dict[type[BaseException], tuple[ErrorSpec, int | None]] = {
 }
 
 
-def translate(exc: BaseException) -> ChatError:
-    """Return the `ChatError` that tells `exc` in public. Never raises."""
+def translate(exc: BaseException, stage: Stage = Stage.ROUTE) -> ChatError:
+    """Return the `ChatError` that tells `exc` in public. Never raises.
+
+    In a reply nobody asks for anything: what a provider raises about its own requests, fields or permissions says
+    nothing about the person's. Only the categories that blame nobody are looked up there.
+    """
     if isinstance(exc, ChatError):
         return exc
     for kind in type(exc).__mro__:
         if kind in TRANSLATIONS:
             spec, retry_after_ms = TRANSLATIONS[kind]
+            if stage is Stage.REPLY and spec.category is not Category.SERVICE:
+                break
             return ChatError(spec, retry_after_ms=retry_after_ms)
     return ChatError(SERVICE_ERROR)

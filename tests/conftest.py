@@ -27,7 +27,7 @@ def _own_failures(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("transactional_db")  # so that the rows are written before its tables are emptied
     report._last_traceback.clear()
     yield
-    row_writer.flush()
+    row_writer.flush(unsettled_too=True)
 
 
 @pytest.fixture

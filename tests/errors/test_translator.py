@@ -16,7 +16,7 @@ from chat.models import ChatSession, Reply
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import LLM_TIMEOUT, Stage
+from errors.taxonomy import LLM_TIMEOUT, SERVICE_ERROR, Category, Stage
 from errors.translator import TRANSLATIONS, translate
 
 
@@ -65,6 +65,15 @@ def test_an_exception_has_its_word(code, exc):
     assert error.spec.code == code
     assert (error.detail, error.field, error.metadata, error.args) == (None, None, {}, (error.spec.name,))
     assert error.retry_after_ms is None or error.retry_after_ms >= 1
+
+
+@pytest.mark.parametrize(
+    "exc", [exc for excs in CASES.values() for exc in excs], ids=lambda exc: f"{type(exc).__name__} in a reply"
+)
+def test_an_exception_in_a_reply_blames_nobody_who_asked(exc):
+    """A provider's PermissionDenied is not the person's: it must neither close the socket nor ask for another field."""
+    spec, asked = translate(exc, Stage.REPLY).spec, translate(exc).spec
+    assert spec is (asked if asked.category is Category.SERVICE else SERVICE_ERROR)
 
 
 def test_a_chat_error_stays_the_one_it_is():
