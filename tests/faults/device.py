@@ -154,7 +154,7 @@ class Device:
             )
         except (OSError, TimeoutError, websockets.exceptions.InvalidHandshake, EOFError) as exc:
             self._failures += 1
-            self.ledger.failed_connects.append(time.time())
+            self.ledger.unread_connects.append(time.time())
             self.ledger.add("connect_failed", client=self.name, server=server, cause=type(exc).__name__)
             return None
         link = Link(self.name, server, connection, self.ledger)
@@ -218,8 +218,6 @@ class Device:
 
     async def _send(self, link: Link, waiting: Waiting) -> None:
         waiting.link = link
-        if waiting.said.frame.get("session_id"):
-            link.sent.append((waiting.said.frame["session_id"], waiting.said.ref))
         await link.send(waiting.said.frame)
 
     # --- Frames ---

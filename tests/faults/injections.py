@@ -191,6 +191,7 @@ async def never_read(scene: Scene) -> None:
             break
         await asyncio.sleep(0.005)
     scene.ledger.add("deaf_client", asked=number, code=link.connection.close_code)
+    scene.ledger.unread_connects.append(time.time())
     link.abort("it has read nothing")
 
 
@@ -254,7 +255,7 @@ async def _connect(
         )
     except (OSError, TimeoutError, EOFError, websockets.exceptions.InvalidHandshake):
         raw.close()
-        scene.ledger.failed_connects.append(time.time())
+        scene.ledger.unread_connects.append(time.time())
         return None
     return Link(f"{person.name}-extra", server, connection, scene.ledger)
 
@@ -296,3 +297,4 @@ FAULTS = (
     Fault("a client that never reads", never_read, _always, is_of_clients=True),
     Fault("a flooding client", flood, _always, is_of_clients=True),
 )
+FAULT = {fault.name: fault for fault in FAULTS}

@@ -56,6 +56,8 @@ class Link:
     async def send(self, frame: Frame, *, is_asking: bool = True) -> bool:
         """Send one frame; False when the connection is gone. Its end is then unknown."""
         self.ledger.add("invoke", client=self.owner, link=self.id, frame=shorten(frame))
+        if frame["type"] == "user_message" and "session_id" in frame:
+            self.sent.append((frame["session_id"], frame["ref"]))
         if is_asking:
             self.open.append(Asked(frame["ref"], frame["type"], time.time()))
         try:

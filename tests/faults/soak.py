@@ -16,7 +16,7 @@ from tests.faults.conversation import Conversation
 from tests.faults.deployment import Deployment, on_thread
 from tests.faults.device import Device, Person
 from tests.faults.habits import Mood, live
-from tests.faults.injections import FAULTS, Fault, Scene
+from tests.faults.injections import FAULT, FAULTS, Fault, Scene
 from tests.faults.ledger import Ledger, Said
 from tests.services.databases import PEOPLE, STAFF
 
@@ -41,6 +41,9 @@ class Soak:
     rng: random.Random
     report: Report
     scale: float = 1.0
+    plan: tuple[
+        str, ...
+    ] = ()  # names of faults, for a run that does these and ends; empty: by chance, until the time is up
     people: list[Person] = field(default_factory=list)
     stranger: Person | None = None
     mood: Mood = field(default_factory=Mood)
@@ -107,8 +110,11 @@ class Soak:
 
     async def _break_things(self, deadline: float) -> None:
         scene = Scene(self.deployment, self.people, self.stranger, self.ledger, self.mood, self.rng, self.scale)  # type: ignore[arg-type]
+        for names in self.plan:
+            await asyncio.sleep(0.5)
+            await self._break([FAULT[name] for name in names.split(" + ")], scene)
         bag: list[Fault] = []
-        while True:
+        while not self.plan:
             await asyncio.sleep(self.rng.uniform(1.0, 3.0) * self.scale)
             if time.time() >= deadline:
                 return
@@ -225,13 +231,14 @@ def run(
     processes: int,
     has_redis: bool,
     scale: float = 1.0,
+    plan: tuple[str, ...] = (),
     report: Report = lambda text: None,
 ) -> tuple[verdict.Verdict, Soak]:
     """Run one soak in `folder`, where `events.jsonl` and the servers' logs stay."""
     ledger = Ledger(folder / "events.jsonl")
     try:
         with Deployment(folder, database=database, processes=processes, has_redis=has_redis) as deployment:
-            soak = Soak(deployment, ledger, random.Random(seed), report, scale)
+            soak = Soak(deployment, ledger, random.Random(seed), report, scale, plan)
             return asyncio.run(soak.run(seconds)), soak
     finally:
         ledger.close()

@@ -19,6 +19,7 @@ NUMBERS = ("lost", "duplicated", "reordered", "unanswered", "failures_untold")
 
 KILLED_ROWS_S = 15.0  # a killed process takes rows with it: 0.2 s of lingering, and those that waited for their frame
 KILLED_LINES_S = 2.0  # and lines that its log's thread had not written
+UNREAD_S = 15.0  # above the client's time limit for a handshake
 READ_S = 2.0  # a connection that lives so long after its failure has read the frame
 
 Finding = tuple[str, str]
@@ -124,7 +125,8 @@ def _view(truth: Truth, session_id: str, view: Conversation, who: str) -> Iterat
             continue
         shown = view.answers.get(reply.reply_id)
         if shown is None:
-            if latest[reply.message_id] is reply:
+            # A retry from elsewhere that never said a word leaves nothing that `resume` could bring.
+            if latest[reply.message_id] is reply and (reply.attempt == 1 or reply.has_text):
                 yield "unanswered", f"{who} knows nothing of reply {reply.reply_id} ({reply.state})"
         elif shown.state is None:
             yield (
@@ -198,7 +200,7 @@ def _untold(truth: Truth, ledger: Ledger, people: list[Person], lines: dict[str,
                 yield "failures_untold", f"{what} was not told on its connection {link.owner} {link.id}"
     for row in truth.failures:
         is_untold = row.stage == "connect" and row.deliveries and row.reference not in ledger.told
-        if is_untold and not _is_near(row.at, ledger.failed_connects, 15.0):
+        if is_untold and not _is_near(row.at, ledger.unread_connects, UNREAD_S):
             yield "failures_untold", f"{row.reference} ({row.code}, connect) was shown to no client"
 
 

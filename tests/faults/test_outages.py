@@ -1,0 +1,136 @@
+"""Redis or PostgreSQL go away, or hang: no socket closes, people are answered in time, and it heals quickly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.services.databases import PEOPLE, MigratedDatabases
+from tests.services.postgres import PostgresServer
+from tests.services.redis import RedisServer
+from tests.services.server import DaphneServer
+from tests.services.websocket import Frame, SocketClient
+
+OUTAGE_S = 3.0  # long enough for every time limit on the way to pass; `make soak` has ten seconds
+LIMIT_S = 2.5  # seconds in which a send is answered while the database is away: CHAT_DATABASE_TIMEOUT_S
+LOAD_S = 0.5  # seconds for a busy machine
+
+
+class Talker:
+    """One open socket that sends one message after another, and notes how long each answer took."""
+
+    def __init__(self, socket: SocketClient, session_id: str) -> None:
+        self.socket = socket
+        self.session_id = session_id
+        self._numbers = itertools.count(1)
+        self.waits_s: list[float] = []
+
+    async def say(self) -> Frame:
+        """The one frame that answers a new message."""
+        ref = f"{id(self)}-{next(self._numbers)}"
+        began = time.monotonic()
+        await self.socket.send(type="user_message", ref=ref, session_id=self.session_id, content="still there?")
+        frame = await self.socket.expect_where(
+            lambda frame: frame.get("ref") == ref and frame["type"] in ("ack", "error"), f"answer to {ref}", 10
+        )
+        self.waits_s.append(time.monotonic() - began)
+        return frame
+
+    async def say_until(self, is_over: Callable[[], bool]) -> list[Frame]:
+        answers = []
+        while not is_over():
+            answers.append(await self.say())
+            await asyncio.sleep(0.1)
+        return answers
+
+
+async def begin(server: DaphneServer, name: str) -> Talker:
+    socket = await server.sign_in(name).connect()
+    await socket.send(type="user_message", ref="first", content="hello")
+    ack = await socket.expect("ack", ref="first")
+    await socket.expect("ai_response", reply_id=ack["reply_id"], state="complete", timeout=10)
+    return Talker(socket, ack["session_id"])
+
+
+@pytest.fixture
+def key() -> dict[str, str]:
+    """What two processes of one deployment share; limits that these tests do not meet."""
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "CHAT_MESSAGES_PER_MINUTE": "10000",
+        "CHAT_MAX_RUNNING_REPLIES": "100",
+        "CHAT_HEARTBEAT_S": "60",  # nothing but the layer tells the other process
+    }
+
+
+@pytest.fixture
+def on_postgres(own_postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a migrated database on the test's own PostgreSQL."""
+    databases = MigratedDatabases(own_postgres.url)
+    yield databases.create()
+    databases.close()
+
+
+async def test_without_redis_sockets_stay_and_messages_are_acknowledged(
+    start_daphne, migrated_databases, own_redis: RedisServer, key
+) -> None:
+    """Killed, then hung. Once it is back, the other process hears of the next message within 2 s."""
+    url = migrated_databases.create()
+    one, two = (start_daphne(url, redis_url=own_redis.url, variables=key) for _ in range(2))
+    laptop = await begin(one, PEOPLE[0])
+    phone = await two.sign_in(PEOPLE[0]).connect()
+    await phone.send(type="resume", session_id=laptop.session_id, last_seq=0, ref="join")
+    await phone.expect("resumed", ref="join")
+    heard = await laptop.say()
+    await phone.expect("user_message", message_id=heard["message_id"])
+
+    for go_away, come_back in ((own_redis.kill, own_redis.start), (own_redis.pause, own_redis.resume)):
+        await asyncio.to_thread(go_away)
+        over = time.monotonic() + OUTAGE_S
+        answers = await laptop.say_until(lambda over=over: time.monotonic() > over)
+        assert {answer["type"] for answer in answers} == {"ack"}
+        assert max(laptop.waits_s) < 1 + LOAD_S
+
+        await asyncio.to_thread(come_back)
+        back = time.monotonic()
+        last = await laptop.say()
+        while not any(frame.get("message_id") == last["message_id"] for frame in phone.received):
+            assert time.monotonic() - back < 2 + LOAD_S, "the other process hears nothing"
+            last = await laptop.say()
+            with contextlib.suppress(AssertionError):
+                await phone.expect("user_message", message_id=last["message_id"], timeout=0.1)
+    for socket in (laptop.socket, phone):
+        assert socket.connection.close_code is None
+        await socket.close()
+
+
+async def test_without_postgresql_everybody_is_told_in_time(
+    start_daphne, on_postgres: str, own_postgres: PostgresServer, key
+) -> None:
+    """Stopped, then hung. The first message is acknowledged within 1 s of its return."""
+    server = start_daphne(on_postgres, variables=key)
+    talkers = [await begin(server, name) for name in PEOPLE]
+    for go_away, come_back in ((own_postgres.shut_down, own_postgres.start), (own_postgres.pause, own_postgres.resume)):
+        for talker in talkers:
+            talker.waits_s.clear()
+        await asyncio.to_thread(go_away)
+        over = time.monotonic() + OUTAGE_S
+        said = (talker.say_until(lambda over=over: time.monotonic() > over) for talker in talkers)
+        answers = [answer for each in await asyncio.gather(*said) for answer in each]
+        assert {answer["error"]["category"] for answer in answers} == {"service"}
+        assert max(wait_s for talker in talkers for wait_s in talker.waits_s) < LIMIT_S + LOAD_S
+
+        await asyncio.to_thread(come_back)
+        back = time.monotonic()
+        while (await talkers[0].say())["type"] != "ack":
+            assert time.monotonic() - back < 1 + LOAD_S, "no ack after its return"
+        assert time.monotonic() - back < 1 + LOAD_S
+    for talker in talkers:
+        assert talker.socket.connection.close_code is None
+        await talker.socket.close()
