@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import os
 import random
 import time
@@ -24,6 +25,8 @@ WARM_UP_S = 0.4
 LEAST_PER_CONNECTION = 3  # messages in a window of `in_turn`; slower servers get a longer one, up to four times
 CLIENT_BOUND = 0.95  # of its core; above, the client is what was measured
 
+_numbers = itertools.count(1)  # of all messages of a run: a `ref` that comes twice in a session is a duplicate
+
 
 class ClientBound(RuntimeError):
     """The load client used its whole core, so the row says nothing about the server."""
@@ -35,6 +38,7 @@ class Answers:
 
     good: bytes
     bad: bytes = b'{"type":"error"'
+    broadcast: bytes = b'{"type":"user_message"'  # somebody else's message
 
 
 class Socket(asyncio.Protocol):
@@ -43,7 +47,7 @@ class Socket(asyncio.Protocol):
     def __init__(self, template: wire.Template, answers: Answers, path: str, headers: str) -> None:
         self.template = template
         self.answers = answers
-        self.sent = self.good = self.bad = self.others = 0
+        self.sent = self.good = self.bad = self.broadcasts = 0
         self.close_code: int | None = None
         self.sent_at: deque[float] | None = None  # moments of messages without an answer, when latencies are wanted
         self.latencies: list[float] = []
@@ -96,7 +100,7 @@ class Socket(asyncio.Protocol):
         self.sent += 1
         if self.sent_at is not None:
             self.sent_at.append(time.perf_counter())
-        self.transport.write(self.template.frame(self.sent))
+        self.transport.write(self.template.frame(next(_numbers)))
 
     def close(self) -> None:
         self.transport.write(wire.frame((1000).to_bytes(2, "big"), wire.CLOSE))
@@ -107,7 +111,7 @@ class Socket(asyncio.Protocol):
         elif buffer.startswith(self.answers.bad, start):
             self.bad += 1
         else:
-            self.others += 1
+            self.broadcasts += buffer.startswith(self.answers.broadcast, start)
             return
         if self.sent_at:
             self.latencies.append(time.perf_counter() - self.sent_at.popleft())
@@ -129,7 +133,7 @@ class Sample:
     seconds: float
     messages: int  # answered, well or badly
     refused: int
-    others: int  # further frames: broadcasts, notifications
+    broadcasts: int  # frames with somebody else's message
     cpu_s: float  # of the server's processes
     client_share: float  # of the client's core
 
@@ -174,6 +178,9 @@ class Fleet:
         self.sockets += opened
         return opened
 
+    def answered_badly(self) -> int:
+        return sum(socket.bad for socket in self.sockets)
+
     async def close(self) -> None:
         for socket in self.sockets:
             socket.transport.abort()
@@ -182,21 +189,21 @@ class Fleet:
 
     # --- Loading ---
 
-    async def in_turn(self, seconds: float, *, window: int = 1) -> Sample:
-        """Every connection keeps `window` messages without an answer, for this long."""
-        for socket in self.sockets:
+    async def in_turn(self, seconds: float, *, sockets: Sequence[Socket] | None = None, window: int = 1) -> Sample:
+        """Every connection, or those named, keeps `window` messages without an answer, for this long."""
+        for socket in sockets or self.sockets:
             socket.refill = Socket.send
             for _ in range(window):
                 socket.send()
         await asyncio.sleep(WARM_UP_S)
-        sample = await self._watch(self._until_enough(seconds))
+        sample = await self.watch(self._until_enough(seconds, len(sockets or self.sockets)))
         for socket in self.sockets:
             socket.refill = None
         await self.drain()
         return sample
 
-    async def _until_enough(self, seconds: float) -> None:
-        wanted = sum(self._counts()[:2]) + LEAST_PER_CONNECTION * len(self.sockets)
+    async def _until_enough(self, seconds: float, connections: int) -> None:
+        wanted = sum(self._counts()[:2]) + LEAST_PER_CONNECTION * connections
         await asyncio.sleep(seconds)
         for _ in range(12):
             if sum(self._counts()[:2]) >= wanted:
@@ -210,7 +217,7 @@ class Fleet:
         """
         for socket in self.sockets:
             socket.sent_at, socket.latencies = deque(), []
-        sample = await self._watch(self._pace(seconds, per_s, list(sockets or self.sockets)))
+        sample = await self.watch(self._pace(seconds, per_s, list(sockets or self.sockets)))
         await self.drain()
         for socket in self.sockets:
             socket.sent_at = None
@@ -228,16 +235,21 @@ class Fleet:
             await asyncio.sleep(min(0.001, max(0.0, due - time.perf_counter())))
             now = time.perf_counter()
 
-    async def _watch(self, load: Awaitable[None]) -> Sample:
+    async def watch(self, load: Awaitable[None]) -> Sample:
+        """Await the load and tell what happened meanwhile.
+
+        Raises:
+            ClientBound: the client's core was the limit.
+        """
         before, client, began = self._counts(), time.process_time(), time.perf_counter()
         cpu = self._cpu_s()
         await load
         cpu, seconds = self._cpu_s() - cpu, time.perf_counter() - began
         client_share = (time.process_time() - client) / seconds
-        good, bad, others = (after - earlier for after, earlier in zip(self._counts(), before, strict=True))
+        good, bad, broadcasts = (after - earlier for after, earlier in zip(self._counts(), before, strict=True))
         if client_share > CLIENT_BOUND:
             raise ClientBound(f"client-bound: the client used {client_share:.0%} of its core")
-        return Sample(seconds, good + bad, bad, others, cpu, client_share)
+        return Sample(seconds, good + bad, bad, broadcasts, cpu, client_share)
 
     async def drain(self) -> None:
         """Wait until every message has its answer.
@@ -251,7 +263,7 @@ class Fleet:
 
     def _counts(self) -> tuple[int, int, int]:
         sockets = self.sockets
-        return sum(s.good for s in sockets), sum(s.bad for s in sockets), sum(s.others for s in sockets)
+        return sum(s.good for s in sockets), sum(s.bad for s in sockets), sum(s.broadcasts for s in sockets)
 
     def _cpu_s(self) -> float:
         return sum(machine.cpu_s(pid) for pid in self.pids)

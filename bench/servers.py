@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.databases import ROOT, SECRET_KEY, Databases, Filled, Person
-from bench.load import Answers, Fleet
+from bench.load import Answers, Fleet, Socket
 from bench.wire import Template
 from chat.conf import ChatSettings
 from tests.environment import clean
@@ -30,7 +31,7 @@ FLAGS = (
 )
 
 _HIGH = "1000000000"
-_LIMITS = ("messages_per_minute", "frames_per_minute", "messages_per_minute_per_address", "connections_per_address")
+_LIMIT = re.compile(r"_per_(second|minute|user|address|connection)")  # settings that would stop a load client
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Kind:
     message: dict[str, object] = field(default_factory=dict)
     good: bytes = b'{"type":"ack"'
     bad: bytes = b'{"type":"error"'
+    broadcast: bytes = b'{"type":"user_message"'
     has_layer: bool = False
 
     @property
@@ -64,7 +66,16 @@ _PLAIN = {"settings": "bench.peers.settings", "path": "/chat/%SESSION%", "has_la
 OURS = Kind("switchboard", message=_MESSAGE)
 RAW = Kind("(a) raw ASGI echo", "bench.peers.raw:application", "", "/", _MESSAGE, b'{"type"')
 BARE = Kind("(d) bare consumer echo", "bench.peers.bare:application", "", "/", _MESSAGE, b'{"type"')
-STOCK = Kind("stock layer", "bench.peers.stock:application", "", "/", _MESSAGE, b'{"type": "ack"', has_layer=True)
+STOCK = Kind(
+    "stock layer",
+    "bench.peers.stock:application",
+    "",
+    "/",
+    _MESSAGE,
+    good=b'{"type": "ack"',
+    broadcast=b'{"type": "message"',
+    has_layer=True,
+)
 PLAIN = Kind(
     "plain build",
     "bench.peers.plain:application",
@@ -150,11 +161,17 @@ class Server:
         """
         fleet = fleet or Fleet(self.pids)
         chosen: list[Person | None] = list(people or self.people[:count] or [None] * count)
-        answers = Answers(self.kind.good, self.kind.bad)
+        answers = Answers(self.kind.good, self.kind.bad, self.kind.broadcast)
         for index, port in enumerate(self.ports):
             mine = chosen[(index - first_port) % len(self.ports) :: len(self.ports)]
             await fleet.open(port, (self._socket(message, person, answers, port) for person in mine))
         return fleet
+
+    async def connect_to(self, fleet: Fleet, person: Person, message: dict[str, object]) -> list[Socket]:
+        """One more connection of this person, at the first process."""
+        have = len(fleet.sockets)
+        await self.connect(1, fleet=fleet, people=[person], message=message)
+        return fleet.sockets[have:]
 
     def _socket(
         self, message: dict[str, object] | None, person: Person | None, answers: Answers, port: int
@@ -217,7 +234,7 @@ class Servers:
 
 def environment_of(kind: Kind) -> dict[str, str]:
     """The environment of a server, before its database and port are known."""
-    limits = {f"CHAT_{name.upper()}": _HIGH for name in _LIMITS if name in ChatSettings.__struct_fields__}
+    limits = {f"CHAT_{name.upper()}": _HIGH for name in ChatSettings.__struct_fields__ if _LIMIT.search(name)}
     return clean(dict(os.environ)) | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
