@@ -131,7 +131,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             connection_id=connection.id,
             user_id=signed_in.user_id,
             session_id=signed_in.latest_session_id,
-            models=tuple(self.runtime.backend.models),
+            models=self.runtime.backend.models,
             limits=protocol.Limits(
                 max_content_chars=settings.max_content_chars,
                 max_frame_bytes=settings.max_frame_bytes,

@@ -21,7 +21,7 @@ from chat.entries import Ended, Orphan
 from chat.hub import Hub
 from chat.jobs import Append, EndReply, Job, Retry
 from chat.journal import Journal
-from chat.llm.base import Backend
+from chat.llm.choice import Choice
 from chat.models import ReplyPhase
 from chat.reply_stream import ReplyStream
 from errors import recorder
@@ -37,7 +37,7 @@ _HANGING_S = 20.0  # seconds more that a database may hang with the end of a rep
 
 
 class Replies:
-    def __init__(self, *, hub: Hub, journal: Journal, threads: DatabaseThreads, backend: Backend) -> None:
+    def __init__(self, *, hub: Hub, journal: Journal, threads: DatabaseThreads, backend: Choice) -> None:
         self._hub = hub
         self._journal = journal
         self._threads = threads

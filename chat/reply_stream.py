@@ -15,8 +15,8 @@ from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
 from chat.hub import Hub
 from chat.journal import Journal
-from chat.llm import registry
-from chat.llm.base import Backend, Deadlines, ReplyRequest, Turn, Usage
+from chat.llm.base import Deadlines, ReplyRequest, Turn, Usage
+from chat.llm.choice import Choice
 from chat.models import ReplyPhase
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -85,7 +85,7 @@ class ReplyStream:
         if self._reader is not None:
             self._reader.cancel()
 
-    async def run(self, backend: Backend, context: RouteContext) -> str:
+    async def run(self, backend: Choice, context: RouteContext) -> str:
         """Read the provider to the end and return the state: complete, or stopped.
 
         Raises:
@@ -114,12 +114,14 @@ class ReplyStream:
             raise ChatError(LLM_UNAVAILABLE, detail="the provider's answer was empty")
         return ReplyPhase.STOPPED if self._is_stopped else ReplyPhase.COMPLETE
 
-    async def _read(self, backend: Backend, context: RouteContext) -> None:
+    async def _read(self, backend: Choice, context: RouteContext) -> None:
         settings = conf.chat()
         request = await self._threads.run(self._request, backend, settings.history_messages)
         context.attempt = request.attempt
         said = tuple(turn.content for turn in reversed(request.turns))
-        deadlines = registry.deadlines(backend, request.model_id)
+        deadlines = backend.deadlines(request.model_id)
+        await backend.warm_up_for(request.model_id)
+        self._began = time.monotonic()  # what is loaded with the first reply is not this reply's time
         try:
             async with aclosing(_closable(backend.stream(request))) as pieces:
                 async for piece in _timed(pieces, deadlines):
@@ -134,7 +136,7 @@ class ReplyStream:
             context.private_texts = (*said, self.text)
             context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
 
-    def _request(self, backend: Backend, limit: int) -> ReplyRequest:
+    def _request(self, backend: Choice, limit: int) -> ReplyRequest:
         reply, messages = sessions.conversation(self.reply_id, limit)
         return ReplyRequest(
             model_id=reply.model_id or backend.models[0].id,
@@ -244,7 +246,8 @@ async def _timed(pieces: AsyncIterator[str | Usage], deadlines: Deadlines) -> As
             raise ChatError(spec, detail=what) from exc
         yield piece
         if not isinstance(piece, Usage):
-            limit_s, spec = deadlines.next_token_s, REPLY_INTERRUPTED
+            limit_s = deadlines.next_token_s
+            spec = REPLY_INTERRUPTED if piece else spec  # an empty one: the model is thinking
 
 
 async def _closable(pieces: AsyncIterator[str | Usage]) -> Any:

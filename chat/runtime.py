@@ -83,6 +83,7 @@ class Runtime:
             self.replies.reap(),
             self.access.keep_watch(),
             self._beat(),
+            self.backend.warm_up(),
         ):
             self.spawn(work)
 

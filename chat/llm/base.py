@@ -35,20 +35,24 @@ class ReplyRequest:
         return self.turns[-1].content
 
 
+_MAX_TOKENS = 2_147_483_647  # what the database's column can hold
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, as the provider counts it. May be yielded once, at any time.
+    """What an answer cost, as the provider counts it. May be yielded at any time; the last one counts.
 
     Raises:
-        ValueError: A negative number.
+        ValueError: Something else than two whole numbers from 0 to 2^31 - 1.
     """
 
     prompt_tokens: int
     completion_tokens: int
 
     def __post_init__(self) -> None:
-        if self.prompt_tokens < 0 or self.completion_tokens < 0:
-            raise ValueError(f"token counts are not negative: {self}")
+        for count in (self.prompt_tokens, self.completion_tokens):
+            if type(count) is not int or not 0 <= count <= _MAX_TOKENS:
+                raise ValueError("token counts are whole numbers, and not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,23 @@ class Deadlines:
 class Backend(Protocol):
     """A provider. Made once per server process, without arguments; used by many replies at once.
 
-    A class may also have `deadlines(model_id) -> Deadlines`; without it those of the settings hold.
+    A class may also have
+
+    - `deadlines(model_id) -> Deadlines`; without it those of the settings hold;
+    - `async def warm_up()`, to load what is heavy: called when the server starts and before every reply, outside the
+      reply's time. It returns at once when there is nothing left to do.
     """
 
     @property
     def models(self) -> Sequence[ModelInfo]:
-        """What a person may choose from, in a stable order; the first is the default."""
+        """What a person may choose from, in a stable order; the first is the default. Read once, at start."""
         ...
 
     def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         """Yield the answer in pieces of any size. A return is the end of a complete answer.
+
+        An empty piece says that the model is at work, as one that thinks before it speaks: from then on the time
+        between two pieces is what counts.
 
         Time limits are the caller's. Stopping closes the iterator: release the provider's connection then.
 

@@ -29,7 +29,7 @@ def _file(tmp_path: Path, text: str) -> dict[str, str]:
         ({"base_url": "https://x.org/v1"}, "LLM_MODEL is missing"),
         ({"base_url": "http://x.org/v1", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "ftp://x.org", "model": "m"}, "LLM_BASE_URL must be https"),
-        ({"base_url": "https://me:pass@x.org", "model": "m"}, "LLM_BASE_URL must be https"),
+        ({"base_url": "https://me:hunter2@x.org", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "https://x.org", "model": "m", "context_tokens": 0}, "LLM_CONTEXT_TOKENS"),
         ({"modle": "m"}, "did you mean model"),
         ({"providers_file": "/nowhere.toml"}, "cannot be read"),
@@ -40,7 +40,7 @@ def test_a_wrong_value_refuses_in_one_line(settings, values, words):
     with pytest.raises(ImproperlyConfigured, match=words) as refused:
         registry.load()
     assert "\n" not in str(refused.value)
-    assert "pass" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""`Choice`: the providers as one. Each is looked at once, at start; from then on nothing of it is trusted to work."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+from chat import conf
+from chat.llm.base import Backend, Deadlines, ReplyRequest, Usage
+from chat.protocol import ModelInfo
+
+log = structlog.stdlib.get_logger("chat.llm")
+
+_MAX_ID_CHARS = 128  # characters; what a message may name and the database keeps
+_WARM_UP_S = 30.0  # seconds; longer, and replies begin without it
+
+
+class Choice:
+    """Several providers as one: each model goes to the provider that offers it.
+
+    Args:
+        providers: Where each one is configured, for the operator, and the provider.
+
+    Raises:
+        ImproperlyConfigured: One line: a provider that cannot be used, or a model id that two of them have.
+    """
+
+    def __init__(self, providers: Sequence[tuple[str, Backend]]) -> None:
+        self._of_model: dict[str, Backend] = {}
+        models: list[ModelInfo] = []
+        for where, backend in providers:
+            for model in _models_of(where, backend):
+                if model.id in self._of_model:
+                    raise ImproperlyConfigured(f"{where}: the model id {model.id!r} is taken by another model.")
+                self._of_model[model.id] = backend
+                models.append(model)
+        self.models = tuple(models)
+
+    def has(self, model_id: str) -> bool:
+        return model_id in self._of_model
+
+    def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
+        return self._provider(request.model_id).stream(request)
+
+    def deadlines(self, model_id: str) -> Deadlines:
+        """Return the provider's own deadlines, or those of the settings."""
+        own = getattr(self._provider(model_id), "deadlines", None)
+        if own is not None:
+            found: Deadlines = own(model_id)
+            return found
+        settings = conf.chat()
+        return Deadlines(settings.first_token_s, settings.next_token_s, settings.reply_total_s)
+
+    async def warm_up(self) -> None:
+        """Let every provider load what is heavy."""
+        backends = {id(backend): backend for backend in self._of_model.values()}
+        await asyncio.gather(*(_warm(backend) for backend in backends.values()))
+
+    async def warm_up_for(self, model_id: str) -> None:
+        await _warm(self._provider(model_id))
+
+    def _provider(self, model_id: str) -> Backend:
+        # A model that was taken out of the configuration: its sessions go on with the default one.
+        return self._of_model.get(model_id) or self._of_model[self.models[0].id]
+
+
+def _models_of(where: str, backend: Backend) -> tuple[ModelInfo, ...]:
+    try:
+        stream, models = backend.stream, tuple(backend.models)
+    except Exception as exc:
+        reason = " ".join(f"{type(exc).__name__}: {exc}".split())
+        raise ImproperlyConfigured(f"{where}: the class needs `models` and `stream`. {reason}") from exc
+    if not callable(stream) or inspect.iscoroutinefunction(stream):
+        raise ImproperlyConfigured(f"{where}: `stream` must be a method that yields the answer.")
+    if not models:
+        raise ImproperlyConfigured(f"{where}: it offers no models.")
+    for model in models:
+        if not isinstance(model, ModelInfo) or not _is_text(model.id) or not _is_text(model.name):
+            raise ImproperlyConfigured(
+                f"{where}: each of `models` is a ModelInfo with an id and a name of 1 to {_MAX_ID_CHARS} characters."
+            )
+    return models
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_ID_CHARS
+
+
+async def _warm(backend: Backend) -> None:
+    """A provider that cannot get ready says why when it is asked for an answer."""
+    warm_up = getattr(backend, "warm_up", None)
+    if warm_up is None:
+        return
+    try:
+        async with asyncio.timeout(_WARM_UP_S):
+            await warm_up()
+    except Exception as exc:
+        log.warning("chat.provider_not_warm", provider=type(backend).__name__, cause=type(exc).__name__)
