@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chat import conf, groups, protocol
 from chat.auth import Login
 from chat.encoded import Encoded
 from chat.outbox import Outbox
+from chat.progress import Progress
 from chat.runtime import Runtime
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.taxonomy import CLOSE_RESTARTING, CLOSE_TOKEN_EXPIRED, EXPIRED_TOKEN, Stage
+
+_TURN_S = 2.0  # seconds in which a client asks for the next page of `resume`; then it is sent all the same
 
 
 class Connection:
@@ -29,8 +34,9 @@ class Connection:
         self.login = login
         self.runtime = runtime
         self.route = RouteContext(Stage.CONNECT)
-        self._outbox = outbox
-        self._sessions: OrderedDict[str, None] = OrderedDict()  # least recently used first
+        self.outbox = outbox
+        self._sessions: OrderedDict[str, Progress] = OrderedDict()  # least recently used first
+        outbox.on_room = self._catch_up
         runtime.hub.join(self, groups.of_user(self.user_id))
 
     @property
@@ -55,24 +61,41 @@ class Connection:
         """
         if isinstance(frame, protocol.Outbound):
             frame.ref = self.route.ref
-        return self._outbox.put_answer(Encoded.of(frame))
+        is_taken = self.outbox.put_answer(Encoded.of(frame))
+        if isinstance(frame, protocol.Ack) and frame.seq is not None and not frame.duplicate:
+            self._note_own(str(frame.session_id), frame.seq)
+        return is_taken
 
     def push(self, frame: protocol.Frame) -> bool:
         """Send a frame to this connection. Never waits; False if the outbox is full."""
         return self.deliver(Encoded.of(frame))
 
     def deliver(self, frame: Encoded) -> bool:
-        """What the hub calls: one frame of a group that this connection is in."""
-        return self._outbox.put(frame)
+        """What the hub calls: one frame of a group that this connection is in.
+
+        Returns:
+            False where the outbox is full. What is dropped or comes too early is sent later, from the database.
+        """
+        progress = self._sessions.get(frame.session_id) if frame.session_id is not None else None
+        if progress is None:
+            return self.outbox.put(frame)
+        is_taken = progress.take(frame, self.outbox.put)
+        self._look_at(str(frame.session_id), progress)
+        return is_taken
 
     def broadcast(self, session_id: str, frame: protocol.Frame) -> None:
         """Send a frame to the session's other connections."""
         self.runtime.hub.broadcast(groups.of_session(session_id), frame, except_for=self)
 
-    def register(self, session_id: str) -> None:
-        """Bind to a session whose owner was checked; the least recently used one over the limit leaves."""
+    def register(self, session_id: str, position: int | None = None) -> None:
+        """Bind to a session whose owner was checked; the least recently used one over the limit leaves.
+
+        Args:
+            position: The session's highest `seq`; what comes after it is sent without a gap.
+        """
         is_new = session_id not in self._sessions
-        self._sessions[session_id] = None
+        if is_new:
+            self._sessions[session_id] = Progress(position)
         self._sessions.move_to_end(session_id)
         if is_new:
             self.runtime.hub.join(self, groups.of_session(session_id))
@@ -84,6 +107,45 @@ class Connection:
             del self._sessions[session_id]
             self.runtime.hub.leave(self, groups.of_session(session_id))
 
+    # --- Missed frames ---
+
+    def progress(self, session_id: str) -> Progress | None:
+        """What was sent of a session; None without a registration."""
+        return self._sessions.get(session_id)
+
+    @contextmanager
+    def resuming(self, session_id: str, last_seq: int) -> Iterator[Progress]:
+        """Hold live frames of a session while what came before is read and sent."""
+        progress = self._sessions[session_id]
+        progress.resume(last_seq)
+        try:
+            yield progress
+        finally:
+            progress.end_resume()
+            progress.flush(self.outbox.put)
+            if progress.needs_rows:
+                progress.end_resume(_TURN_S)
+            self._look_at(session_id, progress)
+
+    def _note_own(self, session_id: str, seq: int) -> None:
+        """The client's own message has this number: it needs no other frame to show it."""
+        progress = self._sessions.get(session_id)
+        if progress is not None:
+            progress.note_own(seq)
+            progress.flush(self.outbox.put)
+            self._look_at(session_id, progress)
+
+    def _look_at(self, session_id: str, progress: Progress) -> None:
+        if progress.is_behind:
+            self.runtime.repairs.look_at(self, session_id)
+
+    def _catch_up(self) -> None:
+        """There is room in the outbox again."""
+        for session_id, progress in self._sessions.items():
+            self._look_at(session_id, progress)
+
+    # --- The end ---
+
     def end_login(self, login_key: str) -> None:
         """Close if this is the login session that the socket was opened with."""
         if login_key == self.login.key:
@@ -91,7 +153,7 @@ class Connection:
 
     def end_access(self) -> None:
         """The account or the login no longer allows this connection: one error frame, then the close."""
-        if self._outbox.is_closing:
+        if self.outbox.is_closing:
             return
         context = RouteContext(Stage.CONNECT, message_type="access", user_id=self.user_id, connection_id=self.id)
         failure = recorder.record(ChatError(EXPIRED_TOKEN, detail="the account or its login has changed"), context)
@@ -107,7 +169,7 @@ class Connection:
 
     def close(self, code: int) -> None:
         """Close the socket after what is queued."""
-        self._outbox.close(code)
+        self.outbox.close(code)
 
     def detach(self) -> None:
         """Leave every group. The last thing that happens to a connection."""

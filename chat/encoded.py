@@ -15,7 +15,8 @@ class Encoded:
         send_event: The ASGI event that sends it; one dict for all connections.
         kind: The frame's `type`.
         seq: Of the stored message that it shows, or whose storing it acknowledges.
-        start: Of a piece of a reply: characters before it; `stop` counts its own in. None for other frames.
+        start: Of a piece of a reply: characters before it; `stop` counts its own in. Of the error that ends a reply:
+            characters that were kept. None for other frames.
         is_end: The last frame of its reply.
     """
 
@@ -51,8 +52,8 @@ class Encoded:
                 is_end = frame.metadata.get("done") == "true"
                 return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, frame.offset, stop, is_end)
             case protocol.ErrorFrame():
-                is_end = frame.reply_id is not None
-                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, is_end=is_end)
+                is_end, length = frame.reply_id is not None, frame.content_length
+                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, length, length, is_end)
             case protocol.UserMessageFrame():
                 return cls(text, kind, frame.session_id, frame.seq)
             case protocol.Ack():
@@ -61,6 +62,11 @@ class Encoded:
                 return cls(text, kind, frame.session_id, reply_id=frame.reply_id)
             case _:
                 return cls(text, kind, frame.session_id if isinstance(frame, protocol.Outbound) else None)
+
+    @classmethod
+    def plain(cls, frame: protocol.Frame) -> Encoded:
+        """A frame that a host project made: whatever numbers it carries are its own."""
+        return cls(protocol.encode(frame), str(frame.__struct_config__.tag))
 
     def pack(self) -> list[Any]:
         """The frame and its facts, as the channel layer carries them."""

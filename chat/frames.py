@@ -66,12 +66,6 @@ def _replayed_message(message: MessageFacts) -> protocol.Frame:
     )
 
 
-def running(session_id: str, reply: ReplyFacts) -> list[protocol.Frame]:
-    """A reply that another process is writing, as of its last checkpoint."""
-    loading = protocol.Loading(session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to)
-    return [loading, *so_far(session_id, reply.reply_id, reply.in_reply_to, reply.text)]
-
-
 def so_far(session_id: str, reply_id: str, in_reply_to: str, text: str, start: int = 0) -> list[protocol.Frame]:
     """The text of a running reply from `start` on, in as many chunks as it needs."""
     if len(text) <= start:
@@ -87,6 +81,25 @@ def _chunk(session_id: str, reply_id: str, in_reply_to: str, offset: int, conten
         in_reply_to=in_reply_to,
         offset=offset,
         metadata=protocol.STREAMING,
+    )
+
+
+def silent_end(session_id: str, reply: ReplyFacts) -> protocol.Frame:
+    """The end of a reply that had no text: it failed, or was stopped before the first word."""
+    if reply.error:
+        error = msgspec.convert(reply.error, ErrorPayload)
+        return protocol.ErrorFrame(
+            session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to, error=error
+        )
+    return protocol.AiResponse(
+        session_id=session_id,
+        content="",
+        reply_id=reply.reply_id,
+        in_reply_to=reply.in_reply_to,
+        offset=0,
+        metadata=protocol.DONE,
+        content_length=0,
+        state=reply.state,
     )
 
 

@@ -28,12 +28,15 @@ class Outbox:
     Args:
         size: Frames that may wait; a quarter more where they are answers.
         max_chars: Characters that may wait; the one frame that waits alone may be longer.
-        on_room: Called when there is room again after something was refused.
+
+    Attributes:
+        on_room: Called when it is at most half full again, after a frame was refused or somebody asked for it.
+        drops: Frames that were refused.
     """
 
     def __init__(self, send: Send, flow: Flow, *, size: int, max_chars: int, patience_s: float) -> None:
         self.on_room: Callable[[], None] | None = None
-        self.drops = 0  # frames refused
+        self.drops = 0
         self._send = send
         self._flow = flow
         self._size = size
@@ -44,6 +47,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._close_code: int | None = None
         self._has_lost_answer = False
+        self._is_wanted = False  # somebody waits for room
         self._patience: asyncio.TimerHandle | None = None  # runs while the outbox is crowded
 
     @property
@@ -54,11 +58,6 @@ class Outbox:
     def has_room(self) -> bool:
         """Whether it is at most half full."""
         return len(self._frames) * 2 <= self._size and self._chars * 2 <= self._max_chars
-
-    @property
-    def room_frames(self) -> int:
-        """How many frames it would take now."""
-        return max(0, self._size - len(self._frames))
 
     def put(self, frame: Encoded) -> bool:
         """Queue one frame; return whether there was room. After `close` nothing more is taken."""
@@ -72,9 +71,9 @@ class Outbox:
         return False
 
     def put_whole(self, frames: Sequence[Encoded]) -> bool:
-        """Queue frames that belong together, however long, if there is room for repair at all."""
-        if not self.has_room or self.is_closing:
-            return False
+        """Queue frames that belong together: while it is at most half full, however long they are."""
+        if not self.has_room:
+            return self._put(frames, self._size, self._max_chars)
         return self._put(frames, self._size + len(frames), self._max_chars + sum(len(frame.text) for frame in frames))
 
     def _put(self, frames: Sequence[Encoded], size: int, max_chars: int) -> bool:
@@ -88,6 +87,10 @@ class Outbox:
             return True
         self.drops += len(frames)
         return False
+
+    def call_when_room(self) -> None:
+        """Have `on_room` called as soon as it is at most half full."""
+        self._is_wanted = True
 
     def close(self, code: int) -> None:
         """Close the socket once what is queued has been written. The first code counts."""
@@ -127,7 +130,7 @@ class Outbox:
                 frame = self._frames.popleft()
                 self._chars -= len(frame.text)
                 await self._send(frame.send_event)
-                if self._patience is not None and self.has_room:
+                if (self._is_wanted or self._patience is not None) and self.has_room:
                     self._make_room()
             if self._close_code is None and self._has_lost_answer:
                 self._close_code = CLOSE_SLOW
@@ -143,6 +146,7 @@ class Outbox:
             self._patience = asyncio.get_running_loop().call_later(self._patience_s, self._give_up)
 
     def _make_room(self) -> None:
+        self._is_wanted = False
         self._end_patience()
         self._flow.release(Hold.OUTBOX)
         if self.on_room is not None and self._close_code is None:

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chat import protocol, sessions
 from chat.connection import Connection
+from chat.models import ChatSession
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.middleware import Step
@@ -21,7 +22,7 @@ class RegistrationMiddleware:
     nothing stays bound, and the next message registers again.
     """
 
-    def __init__(self, next_step: Step, connection: Connection, *, find: Callable[[str, str], object]) -> None:
+    def __init__(self, next_step: Step, connection: Connection, *, find: Callable[[str, str], ChatSession]) -> None:
         self.next_step = next_step
         self.connection = connection
         self.find = find  # (session_id, user_id): raises NOT_FOUND unless the session is the user's
@@ -57,5 +58,5 @@ class RegistrationMiddleware:
             session_id = str(message.session_id)
         context.session_id = session_id
         if not connection.touch(session_id):
-            await threads.run(self.find, session_id, connection.user_id)
-            connection.register(session_id)
+            session = await threads.run(self.find, session_id, connection.user_id)
+            connection.register(session_id, session.last_seq)

@@ -84,16 +84,10 @@ class Replies:
         else:
             await self._journal.request_stop(reply_id)
 
-    def frames_so_far(self, session_id: str) -> list[protocol.Frame]:
-        """Return what a connection that joins now must see of the replies running here."""
-        found: list[protocol.Frame] = []
-        for stream in self._running.values():
-            if stream.session_id == session_id and stream.is_open:
-                found += stream.frames_so_far()
-        return found
-
-    def is_local(self, reply_id: str) -> bool:
-        return reply_id in self._running
+    def stream(self, reply_id: str) -> ReplyStream | None:
+        """Return the reply if it is being written here; of one whose text has ended the database knows."""
+        stream = self._running.get(reply_id)
+        return stream if stream is not None and stream.is_open else None
 
     # --- The life of one reply ---
 

@@ -184,11 +184,6 @@ class ReplyStream:
             metadata=protocol.STREAMING,
         )
 
-    def frames_so_far(self) -> list[protocol.Frame]:
-        self._flush()
-        loading = protocol.Loading(session_id=self.session_id, reply_id=self.reply_id, in_reply_to=self.in_reply_to)
-        return [loading, self._chunk(0)] if self.text else [loading]
-
     def terminal_frame(self, ended: Ended) -> protocol.AiResponse:
         return protocol.AiResponse(
             session_id=self.session_id,

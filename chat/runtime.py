@@ -7,20 +7,21 @@ import random
 import uuid
 import weakref
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 from django.conf import settings
 
-from chat import access, conf, protocol, sessions
+from chat import access, conf, protocol
 from chat.activity import Activity
 from chat.database import DatabaseThreads
 from chat.faults import Faults
+from chat.heartbeat import Beating, Heartbeat
 from chat.hub import Hub
 from chat.journal import Journal
 from chat.limits import MessageLimit
 from chat.llm import registry
+from chat.repair import Repairs
 from chat.replies import Replies
 from errors.rows import row_writer
 from errors.taxonomy import CLOSE_RESTARTING
@@ -45,13 +46,8 @@ def is_any_draining() -> bool:
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
 
 
-class Attached(access.Guest, Protocol):
+class Attached(access.Guest, Beating, Protocol):
     """A connection, as the runtime sees it."""
-
-    @property
-    def session_ids(self) -> tuple[str, ...]: ...
-
-    def push(self, frame: protocol.Frame) -> bool: ...
 
     def close(self, code: int) -> None: ...
 
@@ -73,8 +69,9 @@ class Runtime:
         self.connections: dict[str, Attached] = {}
         self.access = access.Access(self.threads, self.connections.values)
         self.hub.on_access_changed = self.access.look_at
-        self._beat_now = asyncio.Event()
-        self.hub.on_behind = self._beat_now.set
+        self.repairs = Repairs(self.threads, self.replies, self.spawn)
+        self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
+        self.hub.on_behind = self.heartbeat.beat_now
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         for work in (
@@ -82,7 +79,7 @@ class Runtime:
             self.activity.tell(),
             self.replies.reap(),
             self.access.keep_watch(),
-            self._beat(),
+            self.heartbeat.keep_beating(),
             self.backend.warm_up(),
         ):
             self.spawn(work)
@@ -122,23 +119,3 @@ class Runtime:
         await asyncio.to_thread(row_writer.flush)
         self.threads.close()
         _of_loop.pop(asyncio.get_running_loop(), None)
-
-    async def _beat(self) -> None:
-        """Send every connection the top `seq` of its sessions: what it lost on the way, it then asks for.
-
-        At once when the hub says that something may be lost.
-        """
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(conf.chat().heartbeat_s):
-                    await self._beat_now.wait()
-            self._beat_now.clear()
-            wanted = {key for connection in self.connections.values() for key in connection.session_ids}
-            try:
-                tops = await self.threads.run(sessions.tops, wanted) if wanted else {}
-            except Exception as exc:
-                log.warning("chat.heartbeat_without_tops", cause=type(exc).__name__)
-                tops = {}
-            for connection in tuple(self.connections.values()):
-                top = {key: tops[key] for key in connection.session_ids if key in tops}
-                connection.push(protocol.Heartbeat(top=top))

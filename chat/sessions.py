@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils import timezone
 
-from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
+from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
 from errors.taxonomy import INVALID_FORMAT, NOT_FOUND
 
@@ -121,12 +120,6 @@ def most_recent_open(user_id: str) -> str | None:
     return str(found[0]) if found else None
 
 
-def tops(session_ids: Iterable[str]) -> dict[str, int]:
-    """Return the highest `seq` of each session. For the heartbeat of connections that are registered with them."""
-    rows = ChatSession.objects.filter(pk__in=list(session_ids)).values_list("pk", "last_seq")
-    return {str(key): seq for key, seq in rows}
-
-
 def select_model(session_id: str, user_id: str, model_id: str) -> None:
     if not ChatSession.objects.filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).update(
         model_id=model_id
@@ -178,18 +171,7 @@ def history(session: ChatSession, *, before: int | None, limit: int) -> MessageP
     if before is not None:
         messages = messages.filter(seq__lt=before)
     found = list(messages[: limit + 1])
-    return MessagePage(_with_replies(found[:limit][::-1]), has_more=len(found) > limit)
-
-
-def missed(session: ChatSession, *, after: int, limit: int) -> list[MessageFacts]:
-    """Return at most `limit` messages of an owned session after `after`, oldest first."""
-    messages = ChatMessage.objects.filter(session=session, seq__gt=after).order_by("seq")[:limit]
-    return _with_replies(list(messages))
-
-
-def running_replies(session: ChatSession) -> list[ReplyFacts]:
-    replies = Reply.objects.filter(session=session, state__in=RUNNING).order_by("created_at")
-    return [_reply_facts(reply) for reply in replies]
+    return MessagePage(with_replies(found[:limit][::-1]), has_more=len(found) > limit)
 
 
 def conversation(reply_id: str, limit: int) -> tuple[Reply, list[ChatMessage]]:
@@ -206,7 +188,8 @@ def latest_partial(message_id: uuid.UUID) -> str:
     return reply.answer.content if reply and reply.answer else ""
 
 
-def _with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
+def with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
+    """Return messages as facts, each with what became of its answer, or of the answer that it is."""
     keys = [message.pk for message in messages]
     of_message: dict[uuid.UUID, Reply] = {}
     for reply in Reply.objects.filter(message_id__in=keys).order_by("attempt"):
@@ -225,13 +208,13 @@ def _with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
             client_ref=message.client_ref,
             model_id=message.model_id,
             metadata=message.metadata,
-            reply=_reply_facts(of_message[message.pk]) if message.pk in of_message else None,
+            reply=reply_facts(of_message[message.pk]) if message.pk in of_message else None,
         )
         for message in messages
     ]
 
 
-def _reply_facts(reply: Reply) -> ReplyFacts:
+def reply_facts(reply: Reply) -> ReplyFacts:
     return ReplyFacts(
         reply_id=str(reply.pk),
         state=reply.state,

@@ -1,0 +1,280 @@
+"""What one connection was sent of one session, and in which order the rest may follow. Knows no socket, no database.
+
+A session's frames are a row of numbered messages and, between them, the pieces of replies that are being written. A
+frame goes out when everything before it has; one that comes after a gap is held, or forgotten where there are many,
+because the database has what is missing. `repair` reads it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from time import monotonic, time
+
+from chat.encoded import Encoded
+
+Put = Callable[[Encoded], bool]  # into the outbox; False where there is no room
+PutWhole = Callable[[Sequence[Encoded]], bool]
+
+_MAX_HELD = 64  # frames beyond a gap; shared with everybody else who gets them
+_MAX_HELD_CHARS = 65_536  # of them; a connection that never reads must cost next to nothing
+_MAX_REPLIES = 32  # replies that are being written or have just ended; three run at once
+
+
+class ReplyProgress:
+    """How far one reply that is being written has come here.
+
+    Attributes:
+        sent: Characters that went out.
+        is_behind: Something of it is missing; its pieces are held until that is repaired.
+    """
+
+    __slots__ = ("held", "is_behind", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.is_behind = False
+        self.held: list[Encoded] = []
+
+    def hold(self, piece: Encoded) -> None:
+        self.is_behind = True
+        if len(self.held) < _MAX_HELD and sum(len(each.text) for each in self.held) < _MAX_HELD_CHARS:
+            self.held.append(piece)
+
+    def take(self, piece: Encoded, put: Put) -> bool:
+        """Send a piece that belongs here; one that was sent already is skipped. False: there is no room, or a gap."""
+        start, stop = piece.start or 0, piece.stop or 0
+        if stop > self.sent or start == stop:
+            if start > self.sent or not put(piece):
+                return False
+            self.sent = stop
+        return True
+
+
+class Progress:
+    """Of one session on one connection.
+
+    Args:
+        position: The `seq` up to which the client has everything, or knows how to get it; None where nobody knows.
+
+    Attributes:
+        top: The highest `seq` that is known to exist.
+        since: When it began, in seconds of the epoch.
+    """
+
+    __slots__ = ("_base", "_held", "_held_chars", "_turn_until", "ended", "position", "replies", "since", "top")
+
+    def __init__(self, position: int | None = None) -> None:
+        self.position = position
+        self.top = position or 0
+        self.since = time()
+        self.replies: dict[str, ReplyProgress] = {}
+        self.ended: dict[str, None] = {}  # replies whose end was told
+        self._base = position or 0  # up to here it was not we who sent it
+        self._held: dict[int, Encoded | None] = {}  # None: shown already, by the `ack` of the client's own message
+        self._held_chars = 0
+        self._turn_until = 0.0
+
+    # --- What is missing ---
+
+    @property
+    def is_behind(self) -> bool:
+        return self.is_behind_rows or any(reply.is_behind for reply in self.replies.values())
+
+    @property
+    def is_behind_rows(self) -> bool:
+        return self.position is not None and self.top > self.position
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether the next message is missing, and it is not the client's turn to ask for it."""
+        return self.is_behind_rows and not self.is_resuming and self._held.get(self.next_seq, False) is False
+
+    @property
+    def next_seq(self) -> int:
+        return (self.position or 0) + 1
+
+    @property
+    def behind_replies(self) -> list[str]:
+        return [reply_id for reply_id, reply in self.replies.items() if reply.is_behind]
+
+    @property
+    def is_resuming(self) -> bool:
+        return monotonic() < self._turn_until
+
+    # --- Live frames ---
+
+    def take(self, frame: Encoded, put: Put) -> bool:
+        """Send a frame, or hold it until what comes before it has gone out.
+
+        Returns:
+            False where it was dropped because the outbox is full. It is repaired all the same.
+        """
+        if frame.reply_id in self.ended and (frame.seq is None or frame.seq <= (self.position or 0)):
+            return True
+        if frame.seq is not None:
+            return self._take_row(frame, frame.seq, put)
+        if frame.reply_id is not None:
+            return self._take_piece(frame, frame.reply_id, put)
+        return put(frame)
+
+    def note_own(self, seq: int) -> None:
+        """The client's own message was acknowledged under this number."""
+        if self.position is None:
+            self.position = self._base = seq
+        elif seq > self.position:
+            self._held[seq] = None
+        self.top = max(self.top, seq)
+
+    def note_top(self, top: int) -> None:
+        """The database has messages up to here."""
+        self.top = max(self.top, top)
+
+    def note_end(self, reply_id: str, created_at: float) -> None:
+        """The database has a reply, begun at this time, that ended without text."""
+        if reply_id in self.replies or (created_at > self.since and reply_id not in self.ended):
+            self.replies.setdefault(reply_id, ReplyProgress()).is_behind = True
+
+    def _take_row(self, frame: Encoded, seq: int, put: Put) -> bool:
+        if self.position is None:
+            self.position = self._base = seq - 1
+        if seq <= self.position:
+            return seq > self._base or put(frame)
+        self.top = max(self.top, seq)
+        is_next, is_refused = seq == self.next_seq and not self.is_resuming and self._is_whole(frame), False
+        if is_next:
+            if put(frame):
+                self._advance(seq, frame)
+                self.flush(put)
+                return True
+            is_refused = True
+        self._hold(seq, frame)
+        return not is_refused
+
+    def _is_whole(self, frame: Encoded) -> bool:
+        """Whether the client has the text that this end of a reply presupposes."""
+        if frame.start is None or frame.reply_id is None:
+            return True
+        reply = self.replies.get(frame.reply_id)
+        return frame.start == (reply.sent if reply else 0)
+
+    def _hold(self, seq: int, frame: Encoded) -> None:
+        size = len(frame.text)
+        if seq not in self._held and len(self._held) < _MAX_HELD and self._held_chars + size <= _MAX_HELD_CHARS:
+            self._held[seq] = frame
+            self._held_chars += size
+
+    def _take_piece(self, frame: Encoded, reply_id: str, put: Put) -> bool:
+        reply = self.replies.get(reply_id)
+        if reply is None:
+            reply = self.replies[reply_id] = ReplyProgress()
+            if len(self.replies) > _MAX_REPLIES:
+                del self.replies[next(iter(self.replies))]
+        is_held = reply.is_behind or self.is_behind_rows or self.is_resuming
+        if frame.is_end:
+            if not is_held and put(frame):
+                self.end(reply_id)
+                return True
+            reply.is_behind = True
+            return is_held
+        is_piece = frame.start is not None
+        if is_held:
+            if is_piece:
+                reply.hold(frame)
+            reply.is_behind = True
+            return True
+        if is_piece and (frame.start or 0) > reply.sent:
+            reply.hold(frame)
+            return True
+        is_taken = reply.take(frame, put) if is_piece else put(frame)
+        if not is_taken:
+            reply.is_behind = True
+            if is_piece:
+                reply.hold(frame)
+        return is_taken
+
+    # --- Repair ---
+
+    def flush(self, put: Put) -> None:
+        """Send what was held and has its turn now."""
+        while not self.is_resuming and (seq := self.next_seq) in self._held:
+            frame = self._held[seq]
+            if frame is not None:
+                if not self._is_whole(frame):
+                    self._drop(seq)
+                    return
+                if not put(frame):
+                    return
+            self._advance(seq, frame)
+
+    def take_stored(self, seq: int, frames: Sequence[Encoded], put: PutWhole) -> bool:
+        """Send a message as the database has it. False where there is no room."""
+        if seq <= (self.position or 0):
+            return True
+        if self._held.get(seq, False) is not None and not put(frames):
+            return False
+        self._advance(seq, frames[-1])
+        return True
+
+    def settle(self, top: int) -> None:
+        """The database has no message above `top`: what was announced beyond it does not exist."""
+        self.top = max(top, self.position or 0)
+        for seq in [seq for seq in self._held if seq > self.top]:
+            self._drop(seq)
+
+    def _advance(self, seq: int, frame: Encoded | None) -> None:
+        self.position = seq
+        for passed in [held for held in self._held if held <= seq]:
+            self._drop(passed)
+        if frame is not None and frame.is_end and frame.reply_id is not None:
+            self.end(frame.reply_id)
+
+    def _drop(self, seq: int) -> None:
+        frame = self._held.pop(seq, None)
+        if frame is not None:
+            self._held_chars -= len(frame.text)
+
+    def expect(self, reply_id: str) -> None:
+        """Everything of this reply is to be sent (again), from its beginning."""
+        reply = self.replies.setdefault(reply_id, ReplyProgress())
+        reply.sent, reply.is_behind = 0, True
+
+    def take_text(self, reply_id: str, frames: Sequence[Encoded], put: Put, put_whole: PutWhole) -> bool:
+        """Send what is missing of a reply, in pieces or as its `loading`, then what was held of it.
+
+        Returns:
+            False where there is no room, or still a gap.
+        """
+        reply = self.replies[reply_id]
+        if frames:
+            if not put_whole(frames):
+                return False
+            reply.sent = frames[-1].stop or reply.sent
+        for index, piece in enumerate(reply.held):
+            if not reply.take(piece, put):
+                reply.held = reply.held[index:]
+                return False
+        reply.held, reply.is_behind = [], False
+        return True
+
+    def end(self, reply_id: str) -> None:
+        """The end of this reply was told."""
+        self.replies.pop(reply_id, None)
+        self.ended[reply_id] = None
+        if len(self.ended) > _MAX_REPLIES:
+            del self.ended[next(iter(self.ended))]
+
+    # --- Resume ---
+
+    def resume(self, last_seq: int) -> None:
+        """The client has everything up to here. Until the page is sent, everything else waits."""
+        self.position = self._base = last_seq
+        self.top = max(self.top, last_seq)
+        self.since = time()
+        for seq in [seq for seq, frame in self._held.items() if frame is None or seq <= last_seq]:
+            self._drop(seq)
+        self._turn_until = inf
+
+    def end_resume(self, turn_s: float = 0.0) -> None:
+        """The page is sent. For `turn_s` it is the client's turn to ask for the next one."""
+        self._turn_until = monotonic() + turn_s if turn_s else 0.0
