@@ -133,8 +133,10 @@ def _database() -> dict[str, Any]:
             "timeout": 2,  # seconds for the write lock; below what a person waits for an answer
             "init_command": "PRAGMA journal_mode=WAL",  # readers and the writer do not hold each other up
         }
-        # Opening the file costs more than a query. Tests need a file too: several threads share it.
-        database["CONN_MAX_AGE"] = None
+        # Each HTTP request is a thread of its own here: one that does not close its connection leaves the file open. The
+        # sockets' threads keep theirs (chat/database.py).
+        database["CONN_MAX_AGE"] = 0
+        # Tests need a file too: several threads share it.
         database["TEST"] = {"NAME": str(Path(database["NAME"]).with_suffix(".test.sqlite3"))}
     else:
         database["CONN_MAX_AGE"] = 0  # the pool keeps the connections

@@ -40,8 +40,9 @@ class Waiting:
 class Person:
     """Somebody with a login, the sessions they have, and the devices they use."""
 
-    def __init__(self, name: str, site: SiteClient) -> None:
+    def __init__(self, name: str, site: SiteClient, tag: str = "") -> None:
         self.name = name
+        self.tag = tag  # at the end of every ref; it differs where one deployment has several soaks
         self.site = site
         self.cookies = site.cookies
         self.sessions: dict[str, bool] = {}  # session_id -> whether the assistant answers there
@@ -75,7 +76,7 @@ class Device:
 
     def new_ref(self, kind: str) -> str:
         self._refs += 1
-        return f"{self.name}.{kind}{self._refs}"
+        return f"{self.name}.{kind}{self._refs}{self.person.tag}"
 
     def say(self, session_id: str | None, content: str, model_id: str | None = None) -> Said:
         """Put a message into the outbox; it is sent until it is acknowledged or refused."""

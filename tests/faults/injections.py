@@ -175,10 +175,11 @@ async def spoil_provider(scene: Scene) -> None:
 
 async def never_read(scene: Scene) -> None:
     """A client asks for a lot and reads nothing of it."""
-    link = await _connect(scene, scene.stranger, scene.server(), receive_bytes=4096, max_queue=1)
+    person = scene.rng.choice(scene.people)
+    link = await _connect(scene, person, scene.server(), receive_bytes=4096, max_queue=1)
     if link is None:
         return
-    session_id = next(iter(scene.stranger.sessions), None)
+    session_id = next(iter(person.sessions), None)
     deadline = time.time() + 6 * scene.scale
     number = 0
     while time.time() < deadline and link.connection.close_code is None:
@@ -206,7 +207,7 @@ async def flood(scene: Scene) -> None:
     while time.time() < deadline and not reader.done() and number < 3_000:
         number += 1
         frame = (
-            {"type": "ping", "ref": f"flood{number}"} if number % 5 else {"type": "nonsense", "ref": f"flood{number}"}
+            {"type": "ping", "ref": f"flood{number}"} if number % 3 else {"type": "nonsense", "ref": f"flood{number}"}
         )
         try:
             async with asyncio.timeout(max(0.1, deadline - time.time())):

@@ -44,6 +44,7 @@ class Soak:
     plan: tuple[
         str, ...
     ] = ()  # names of faults, for a run that does these and ends; empty: by chance, until the time is up
+    tag: str = ""
     people: list[Person] = field(default_factory=list)
     stranger: Person | None = None
     mood: Mood = field(default_factory=Mood)
@@ -82,7 +83,7 @@ class Soak:
 
     async def _invite(self) -> None:
         for name in (*PEOPLE, *STAFF):
-            person = Person(name, await on_thread(self.deployment.sign_in, name))
+            person = Person(name, await on_thread(self.deployment.sign_in, name), self.tag)
             if name == "mallory":
                 self.stranger = person
                 continue
