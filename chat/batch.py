@@ -4,8 +4,9 @@ The session's row is the lock: whoever holds it allocates the next `seq`, so num
 too. A session that another process holds is passed over, never waited for: its jobs come with the next batch, and no
 two batches can wait for each other.
 
-Inserts and the sessions' update are plain SQL, many rows a statement: the ORM's objects would cost more than all the
-rest of a message's way.
+The statements of every batch are plain SQL, many rows each: building them anew through the ORM would cost more than all
+the rest of a message's way. What is rare asks the ORM. That a `ref` is new is assumed, and the unique constraint tells
+where it is not: the batch then runs again, carefully, and looks every one of them up.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
 
 _SESSION = ("id", "owner_id", "last_seq", "title", "model_id", "assistant_enabled", "ended_at")
 _NEW_SESSION = (*_SESSION, "origin_ref", "created_at", "last_activity_at")
+_LOCK = " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 _MESSAGE = ("id", "session_id", "seq", "sender", "content", "client_ref", "model_id", "metadata", "created_at")
 _REPLY = (
     "id", "session_id", "message_id", "owner_key", "runner", "attempt", "model_id", "state", "text", "stop_requested",
@@ -53,7 +55,7 @@ class HeldSession:
     title: str
     model_id: str
     assistant_enabled: bool
-    ended_at: datetime | None
+    is_ended: bool
     is_touched: bool = False
 
 
@@ -69,11 +71,16 @@ class Known:
 
 
 class Batch:
-    """Begun within a transaction on `alias`; `flush` before its end."""
+    """Begun within a transaction on `alias`; `flush` before its end.
 
-    def __init__(self, alias: str, runner: str) -> None:
+    Attributes:
+        is_careful: Every `ref` is looked up before its message is inserted.
+    """
+
+    def __init__(self, alias: str, runner: str, *, is_careful: bool = False) -> None:
         self.alias = alias
         self.runner = runner
+        self.is_careful = is_careful
         self.now = timezone.now()
         self.sessions: dict[uuid.UUID, HeldSession] = {}
         self.opened: dict[tuple[Any, str], HeldSession] = {}  # by owner and the ref that opened them
@@ -92,9 +99,11 @@ class Batch:
     def hold(self, keys: Collection[uuid.UUID], openings: Collection[tuple[Any, str]]) -> None:
         """Lock these sessions, and those that these (owner, origin ref) have opened."""
         if keys:
-            rows = self._locked(ChatSession.objects.using(self.alias).filter(pk__in=keys))
-            for row in rows.values_list(*_SESSION):
-                self.sessions[row[0]] = HeldSession(*row)
+            by_value = {self._sql.key(key): key for key in keys}
+            with connections[self.alias].cursor() as cursor:
+                cursor.execute(self._sql.sessions(len(by_value)), list(by_value))
+                for row in cursor.fetchall():
+                    self._hold(by_value[row[0]], *row[1:])
             if self._sql.skips_locked and len(self.sessions) < len(keys):
                 missing = [key for key in keys if key not in self.sessions]
                 found = ChatSession.objects.using(self.alias).filter(pk__in=missing).values_list("pk", flat=True)
@@ -108,11 +117,20 @@ class Batch:
             wanted |= Q(owner_id=owner_key, origin_ref=ref)
         opened = ChatSession.objects.using(self.alias).filter(wanted)
         for *row, ref in self._locked(opened).values_list(*_SESSION, "origin_ref"):
-            session = self.sessions.setdefault(row[0], HeldSession(*row))
-            self.opened[session.owner_key, ref] = session
+            session = self._hold(*row)
+            self.opened[session.owner_key, str(ref)] = session
         if self._sql.skips_locked:
             pairs: set[tuple[Any, Any]] = set(opened.values_list("owner_id", "origin_ref"))
             self._busy_openings = pairs - set(self.opened)
+
+    def _hold(
+        self, key: uuid.UUID, owner: Any, last_seq: int, title: str, model_id: str, assistant: Any, ended_at: Any
+    ) -> HeldSession:
+        if key not in self.sessions:
+            self.sessions[key] = HeldSession(
+                key, self._sql.owner_key(owner), last_seq, title, model_id, bool(assistant), ended_at is not None
+            )
+        return self.sessions[key]
 
     def _locked(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         rows = rows.order_by("pk")
@@ -136,7 +154,7 @@ class Batch:
 
     def look_up(self, refs: Iterable[tuple[uuid.UUID, str]]) -> None:
         """Find the messages that were stored under these (session, ref)."""
-        pairs = [pair for pair in refs if pair[0] in self.sessions]
+        pairs = [pair for pair in refs if pair not in self.known]
         if not pairs:
             return
         messages = ChatMessage.objects.using(self.alias).filter(
@@ -214,7 +232,7 @@ class Batch:
     # --- Adding ---
 
     def open_session(self, key: uuid.UUID, owner_key: Any, ref: str | None, model_id: str) -> HeldSession:
-        session = HeldSession(key, owner_key, 0, "", model_id, assistant_enabled=True, ended_at=None)
+        session = HeldSession(key, owner_key, 0, "", model_id, assistant_enabled=True, is_ended=False)
         self.sessions[key] = session
         if ref is not None:
             self.opened[owner_key, ref] = session
@@ -291,6 +309,7 @@ class _Dialect:
         self.json = functools.partial(metadata.get_db_prep_save, connection=connection)
         self.owner = functools.partial(owner.get_db_prep_save, connection=connection)
         self.no_metadata = self.json({})
+        self.owner_key = owner.to_python
         self.touch = (
             f"UPDATE {self._table(ChatSession)} SET last_seq = %s, title = %s, last_activity_at = %s WHERE id = %s"  # noqa: S608
         )
@@ -299,6 +318,12 @@ class _Dialect:
     @functools.cache
     def of(cls, alias: str) -> _Dialect:
         return cls(alias)
+
+    @functools.cache  # noqa: B019 -- one dialect per database, for the life of the process
+    def sessions(self, count: int) -> str:
+        columns, places = ", ".join(map(self._quote, _SESSION)), ", ".join(["%s"] * count)
+        lock = _LOCK if self.skips_locked else ""
+        return f"SELECT {columns} FROM {self._table(ChatSession)} WHERE id IN ({places}){lock}"  # noqa: S608
 
     def insert(self, cursor: Any, model: type[Model], columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         head, values = self._insert(model, columns)

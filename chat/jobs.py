@@ -38,6 +38,7 @@ class Job:
         is_taken: The writer has it in a transaction, so nobody can say that it did not happen.
         is_withdrawn: Nobody wants it any more; the writer passes over it.
         is_in_doubt: A COMMIT broke off with it: its rows may be there.
+        needs_look_up: The unique constraint has said that some `ref` of its batch is not new.
         is_given_up: Its caller has been told `unknown`: it is looked for, and not done any more.
     """
 
@@ -48,6 +49,7 @@ class Job:
     is_withdrawn: bool = False
     is_in_doubt: bool = False
     is_given_up: bool = False
+    needs_look_up: bool = False
     refusals: int = 0  # times that the database refused it as it is
     result: Any = None
     error: Exception | None = None
@@ -78,11 +80,17 @@ class Append(Job):
         if session is not None and (known := self._known(batch, session)) is not None:
             return known
         self._check_wanted()
-        if session is not None and session.ended_at is not None:
-            raise ChatError(SESSION_ENDED)
         has_reply = session is None or session.assistant_enabled
-        if has_reply:
-            batch.check_allowance(draft.user_id, owner_key)
+        try:
+            if session is not None and session.is_ended:
+                raise ChatError(SESSION_ENDED)
+            if has_reply:
+                batch.check_allowance(draft.user_id, owner_key)
+        except ChatError:
+            # What was stored before is not refused now.
+            if session is not None and (known := self._known(batch, session, is_careful=True)) is not None:
+                return known
+            raise
         if session is None:
             self.new_session_key = self.new_session_key or new_key()
             session = batch.open_session(self.new_session_key, owner_key, draft.ref, draft.model_id)
@@ -127,9 +135,13 @@ class Append(Job):
             raise ChatError(NOT_FOUND, field="session_id")
         return session
 
-    def _known(self, batch: Batch, session: HeldSession) -> Stored | None:
+    def _known(self, batch: Batch, session: HeldSession, *, is_careful: bool = False) -> Stored | None:
         """Return what this message became when it was stored before; under its ref, or by ourselves."""
-        known = batch.known.get((session.key, self.draft.ref)) if self.draft.ref is not None else None
+        known = None
+        if self.draft.ref is not None:
+            if is_careful:
+                batch.look_up([(session.key, self.draft.ref)])
+            known = batch.known.get((session.key, self.draft.ref))
         if known is None and self.is_in_doubt:
             known = batch.find(self.message_key)
         if known is None:
@@ -171,7 +183,7 @@ class Retry(Job):
         if last is not None and last["state"] in (*RUNNING, ReplyPhase.COMPLETE):
             return self._retried(session, message["seq"], last["pk"])
         self._check_wanted()
-        if session.ended_at is not None:
+        if session.is_ended:
             raise ChatError(SESSION_ENDED)
         batch.check_allowance(self.user_id, self.owner_key)
         batch.add_reply(
@@ -328,7 +340,7 @@ def _prepare(jobs: Iterable[Job], batch: Batch) -> None:
     for job in appends:
         key, ref = job.session_key, job.draft.ref
         session = batch.sessions.get(key) if key is not None else batch.opened.get((job.owner_key, ref or ""))
-        if session is not None and ref is not None:
+        if session is not None and ref is not None and (batch.is_careful or key is None):
             pairs.append((session.key, ref))
         if session is None or session.assistant_enabled:
             askers.add(job.owner_key)

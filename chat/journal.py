@@ -41,6 +41,7 @@ class Journal:
         self._writer = Writer(router.db_for_write(ChatMessage), runner, self._finish)
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[Job, None] = {}
+        self._fresh: list[Job] = []  # of this turn of the loop
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def append(self, draft: Draft) -> Stored:
@@ -143,6 +144,7 @@ class Journal:
 
     async def aclose(self) -> None:
         """Write what is queued, for a short time, and end the writer."""
+        await asyncio.sleep(0)  # what was put in this turn goes over first
         self._writer.close()
         if self._writer.is_alive:
             await asyncio.to_thread(self._writer.join, _CLOSE_S)
@@ -163,9 +165,16 @@ class Journal:
 
     def _put(self, job: Job) -> None:
         self._in_flight[job] = None
-        self._writer.submit(job)
+        if not self._fresh:
+            # What this turn of the loop brings goes over together: one wake-up of the thread, one transaction.
+            self._loop.call_soon(self._hand_over)
+        self._fresh.append(job)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _hand_over(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        self._writer.submit(fresh)
 
     def _finish(self, jobs: Sequence[Job]) -> None:
         """Hand out what a batch brought."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+from errors.keys import new_key
 
 
 class Sender(models.TextChoices):
@@ -20,8 +21,11 @@ class Sender(models.TextChoices):
 class ChatSession(models.Model):
     """One conversation, owned by one user."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chat_sessions")
+    id = models.UUIDField(primary_key=True, default=new_key, editable=False)
+    # `db_index=False` here and below: an index of Meta begins with the same column, and each one more is a write more.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chat_sessions", db_index=False
+    )
     # The ref of the message that opened the session: sending that message twice opens one session.
     origin_ref = models.CharField(max_length=64, null=True)  # noqa: DJ001 -- NULLs are distinct in a unique constraint
     title = models.CharField(max_length=80, blank=True)
@@ -48,8 +52,8 @@ class ChatSession(models.Model):
 class ChatMessage(models.Model):
     """One line of a conversation. `seq` is gap-free within its session."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages")
+    id = models.UUIDField(primary_key=True, default=new_key, editable=False)
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages", db_index=False)
     seq = models.PositiveBigIntegerField()
     sender = models.CharField(max_length=8, choices=Sender.choices)
     content = models.TextField()
@@ -85,9 +89,9 @@ RUNNING = (ReplyPhase.PENDING, ReplyPhase.STREAMING)
 class Reply(models.Model):
     """One answer of the assistant to one user message; a retry is another row. It ends exactly once."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_key, editable=False)
     session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="replies")
-    message = models.ForeignKey(ChatMessage, on_delete=models.CASCADE, related_name="replies")
+    message = models.ForeignKey(ChatMessage, on_delete=models.CASCADE, related_name="replies", db_index=False)
     answer = models.OneToOneField(ChatMessage, on_delete=models.SET_NULL, null=True, related_name="answers")
     owner_key = models.CharField(max_length=255)  # the session's owner as text: counted per user without a join
     attempt = models.PositiveIntegerField(default=1)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 
 from chat import jobs as running
 from chat.batch import Batch
@@ -29,6 +29,8 @@ log = logging.getLogger("chat.writer")
 
 RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
 _MAX_BATCH = 200  # jobs in one transaction
+_LINGER_PER_JOB_S = 0.0005  # seconds of waiting for more, per job of the last batch
+_MAX_LINGER_S = 0.004
 _PAUSE_S = 0.05  # seconds between tries while the database is away, or another process holds a session
 _LOCK_S = 0.25  # seconds for SQLite's write lock; then it is known that nothing is stored, and tried again
 _MAX_REFUSALS = 2  # of one job alone: two processes may have opened the same session at the same moment
@@ -48,18 +50,19 @@ class Writer:
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._on_done = on_done
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Job]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()  # to be tried again
         self._thread: threading.Thread | None = None
+        self._last_size = 0  # jobs in the last batch
         self._is_closing = False
         self._lock = threading.Lock()  # around taking and withdrawing: a job is never both, and never neither
 
-    def submit(self, job: Job) -> None:
-        """Queue one job. Called on the event loop; never waits."""
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs. Called on the event loop; never waits."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="chat-journal", daemon=True)
             self._thread.start()
-        self._queue.put(job)
+        self._queue.put(jobs)
 
     def withdraw(self, job: Job) -> bool:
         """Take a job back; False when it is in a transaction, or in doubt."""
@@ -70,7 +73,7 @@ class Writer:
     def close(self) -> None:
         """Take no more work. What is queued is still tried once; the thread then closes its connection and ends."""
         self._is_closing = True
-        self._queue.put(None)
+        self._queue.put(())
 
     @property
     def is_alive(self) -> bool:
@@ -92,20 +95,20 @@ class Writer:
 
     def _gather(self) -> _Gathered | None:
         """Wait for work and take what there is; None when it is time to end."""
-        gathered: _Gathered = []
         is_over = self._is_closing
+        gathered: _Gathered = []
         try:
-            job = self._queue.get(block=not is_over, timeout=_PAUSE_S if self._waiting else None)
-            while True:
-                if job is not None:
-                    gathered.append(job)
-                if len(gathered) + len(self._waiting) >= _MAX_BATCH:
-                    break
-                job = self._queue.get_nowait()
+            gathered += self._queue.get(block=not is_over, timeout=_PAUSE_S if self._waiting else None)
+            if self._last_size > 1 and not is_over:
+                # Under load a moment's patience makes one transaction of many; a lone message goes at once.
+                time.sleep(min(_MAX_LINGER_S, self._last_size * _LINGER_PER_JOB_S))
+            while len(gathered) + len(self._waiting) < _MAX_BATCH:
+                gathered += self._queue.get_nowait()
         except queue.Empty:
             pass
         gathered = [*self._waiting, *gathered]
         self._waiting.clear()
+        self._last_size = len(gathered)
         return None if is_over and not gathered else gathered
 
     def _commit(self, gathered: _Gathered) -> None:
@@ -118,11 +121,19 @@ class Writer:
         is_committing = False
         try:
             with transaction.atomic(using=self._alias):
-                deferred = running.run_all(taken, Batch(self._alias, self._runner))
+                batch = Batch(self._alias, self._runner, is_careful=any(job.needs_look_up for job in taken))
+                deferred = running.run_all(taken, batch)
                 is_committing = True
         except (OperationalError, InterfaceError) as exc:
             self._disconnect()
             self._try_again(taken, exc, in_doubt=is_committing)
+        except IntegrityError as exc:
+            if all(job.needs_look_up for job in taken):
+                self._refuse(taken, exc)
+                return
+            for job in taken:
+                job.needs_look_up = True
+            self._commit(taken)
         except Exception as exc:
             self._disconnect()
             self._refuse(taken, exc)
@@ -137,6 +148,7 @@ class Writer:
         over = []
         for job in jobs:
             job.is_in_doubt = job.is_in_doubt or in_doubt
+            job.needs_look_up = job.needs_look_up or in_doubt
             # One in doubt stays: its caller hears `unknown` in time, and what became of it is looked up all the same.
             is_late = job.deadline is not None and job.deadline <= now and not job.is_in_doubt
             if is_late or self._is_closing:
