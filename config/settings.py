@@ -133,7 +133,7 @@ def _database() -> dict[str, Any]:
             "timeout": 2,  # seconds for the write lock; below what a person waits for an answer
             "init_command": "PRAGMA journal_mode=WAL",  # readers and the writer do not hold each other up
         }
-        # Each HTTP request is a thread of its own here: one that does not close its connection leaves the file open. The
+        # Each HTTP request is a thread of its own: one that does not close its connection leaves the file open. The
         # sockets' threads keep theirs (chat/database.py).
         database["CONN_MAX_AGE"] = 0
         # Tests need a file too: several threads share it.

@@ -1,4 +1,4 @@
-"""After faults have healed and everybody has left, a server holds what it held before: threads, files, sockets, memory."""
+"""After faults have healed and everybody has left, a server has no more threads, files, sockets, memory than before."""
 
 from __future__ import annotations
 
