@@ -28,6 +28,11 @@ def find_node() -> str | None:
     return shutil.which("node")
 
 
+def find_nginx() -> str | None:
+    """The proxy of the deployment test, or None."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
 @dataclass(frozen=True)
 class Part:
     """A program that tests need and pip does not bring."""
@@ -41,6 +46,7 @@ REDIS = Part("redis-server", "redis-server", find_redis)
 POSTGRES = Part("PostgreSQL", "postgresql", find_postgres)
 CHROMIUM = Part("chromium", "chromium", find_chromium)
 NODE = Part("node", "nodejs", find_node)
+NGINX = Part("nginx", "nginx-light", find_nginx)
 
 
 def install_missing(parts: list[Part]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.install import CHROMIUM, NODE, POSTGRES, REDIS, Part, install_missing
+from tests.install import CHROMIUM, NGINX, NODE, POSTGRES, REDIS, Part, install_missing
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER_TESTS = ROOT / "tests" / "browser"
@@ -118,13 +118,14 @@ def main(arguments: list[str]) -> int:
     """Run what was asked for; the exit code for the shell."""
     started = time.monotonic()
     tiers = plan(arguments)
-    missing = install_missing([tier.needs for tier in tiers])
+    of_the_suite = [NGINX] if any(tier.name == "sqlite" for tier in tiers) else []  # a few tests; they skip themselves
+    missing = install_missing([*(tier.needs for tier in tiers), *of_the_suite])
     if missing and os.environ.get("CI") == "true":
         for name, reason in missing.items():
             print(f"{name} is missing, and CI needs it: {reason}")
         return 1
     for tier in tiers:
-        # Without Redis a few tests of the first tier skip themselves; the rest is worth running.
+        # Without Redis some tests of the first tier skip themselves; the rest is worth running.
         if tier.needs.name in missing and tier.needs is not REDIS:
             tier.outcome = f"SKIPPED, no {tier.needs.name}: {missing[tier.needs.name]}"
         else:
@@ -132,8 +133,9 @@ def main(arguments: list[str]) -> int:
     print(f"\n==> summary, after {time.monotonic() - started:.0f} s")
     for tier in tiers:
         print(f"{tier.name:<11} {tier.outcome}")
-    if REDIS.name in missing:
-        print(f"{'redis':<11} its tests SKIPPED, no {REDIS.name}: {missing[REDIS.name]}")
+    for part in (REDIS, NGINX):
+        if part.name in missing:
+            print(f"{part.name:<11} its tests SKIPPED: {missing[part.name]}")
     for tier in tiers:
         if tier.closing_line:
             print(tier.closing_line)
