@@ -33,9 +33,10 @@ def with_chat(http: Any, websocket: Sequence[Any] = ()) -> Any:
         ImproperlyConfigured: What Django's system checks find, one line each: servers run none of their own.
     """
     _refuse_on_errors()
-    shutdown.install()
     sockets = URLRouter([*websocket, *websocket_urlpatterns])
-    return OwnRootPath(ProtocolTypeRouter({"http": http, "websocket": sockets}))
+    gate = shutdown.Gate(ProtocolTypeRouter({"http": http, "websocket": sockets}))
+    shutdown.install(gate)
+    return OwnRootPath(gate)
 
 
 def _refuse_on_errors() -> None:

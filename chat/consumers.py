@@ -48,6 +48,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
         self._refusals = RefusalLimit(conf.chat().refused_per_minute)
+        self.runtime.sockets += 1
         try:
             while True:
                 await self.dispatch(await self._flow.receive())
@@ -66,6 +67,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
                 raise StopConsumer
 
     def _clean_up(self) -> None:
+        self.runtime.sockets -= 1
         if self._writer is not None:
             self._writer.cancel()
         if self.outbox is not None:
@@ -96,12 +98,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
     async def _connect(self, _: None, context: RouteContext) -> None:
         origins.check(self.scope)
-        if self.runtime.is_draining:
-            outbox = await self._accept()
-            outbox.put_answer(Encoded.of(self.runtime.goodbye()))
-            outbox.close(CLOSE_RESTARTING)
+        if await self._is_sent_away():
             return
         signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
+        if await self._is_sent_away():
+            return
         context.user_id = signed_in.user_id
         connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept())
         context.connection_id = connection.id
@@ -109,6 +110,15 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
+
+    async def _is_sent_away(self) -> bool:
+        """Whether the server is going down: come back to the next one."""
+        if not self.runtime.is_draining:
+            return False
+        outbox = await self._accept()
+        outbox.put_answer(Encoded.of(self.runtime.goodbye()))
+        outbox.close(CLOSE_RESTARTING)
+        return True
 
     async def _accept(self) -> Outbox:
         offered = self.scope.get("subprotocols") or ()

@@ -67,9 +67,9 @@ class Hub:
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
-        self.on_stop: Callable[[str], None] = _ignore
-        self.on_access_changed: Callable[[tuple[Any, ...]], None] = _ignore
-        self.on_behind: Callable[[], None] = _ignore
+        self.on_stop: Callable[[str], object] = _ignore
+        self.on_access_changed: Callable[[tuple[Any, ...]], object] = _ignore
+        self.on_behind: Callable[[], object] = _ignore
         self._members: dict[str, dict[Member, None]] = {}
         self._link = LayerLink(
             self.id, wanted=self._members.keys(), on_event=self._on_any_event, on_return=self._on_return

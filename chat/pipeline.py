@@ -15,7 +15,11 @@ from chat.connection import Connection
 from chat.fault_middleware import FaultMiddleware
 from chat.registration import RegistrationMiddleware
 from errors.context import RouteContext
+from errors.exceptions import ChatError
 from errors.middleware import ErrorMiddleware, Step
+from errors.taxonomy import SERVER_BUSY
+
+_RESTART_MS = 3_000  # milliseconds until the next server takes messages; about as long as its clients are spread
 
 
 def build(connection: Connection) -> ErrorMiddleware:
@@ -41,7 +45,7 @@ class TelemetryMiddleware:
 
 
 class LimitMiddleware:
-    """Counts what costs an answer."""
+    """Counts what costs an answer, and refuses it while the server is going down: nothing is stored then."""
 
     def __init__(self, next_step: Step, connection: Connection) -> None:
         self.next_step = next_step
@@ -49,5 +53,7 @@ class LimitMiddleware:
 
     async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
         if type(message) in message_types.counted():
+            if self.connection.runtime.is_draining:
+                raise ChatError(SERVER_BUSY, retry_after_ms=_RESTART_MS, detail="the server is going down")
             await self.connection.runtime.message_limit.hit(self.connection.user_id)
         await self.next_step(message, context)

@@ -18,7 +18,7 @@ import structlog
 from chat import conf, frames, groups, protocol, telemetry
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Orphan
-from chat.hub import Hub
+from chat.hub import STOP, Hub
 from chat.jobs import Append, EndReply, Job, Retry
 from chat.journal import Journal
 from chat.llm.choice import Choice
@@ -44,7 +44,10 @@ class Replies:
         self._backend = backend
         self._running: dict[str, ReplyStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
+        self._is_closing = False
+        self._end_patience_s = conf.chat().end_patience_s
 
     # --- What handlers call ---
 
@@ -73,16 +76,23 @@ class Replies:
             is_continued=is_continued,
         )
         self._running[reply_id] = stream
+        if self._is_closing:
+            stream.interrupt()  # stored while we began to go down
         telemetry.REPLIES_RUNNING.inc()
-        self._spawn(self._run(stream, context))
+        self._busy[self._spawn(self._run(stream, context))] = session_id
 
     async def stop(self, reply_id: str) -> None:
         """Ask the reply to stop, wherever it runs; one that has ended stays as it is."""
+        if not self.stop_here(reply_id):
+            self._hub.control(groups.HUBS, STOP, reply_id)
+            await self._journal.request_stop(reply_id)  # for a layer that is away: looked at with every checkpoint
+
+    def stop_here(self, reply_id: str) -> bool:
+        """Stop the reply if it runs in this process; return whether it does."""
         stream = self._running.get(reply_id)
         if stream is not None:
             stream.stop()
-        else:
-            await self._journal.request_stop(reply_id)
+        return stream is not None
 
     def stream(self, reply_id: str) -> ReplyStream | None:
         """Return the reply if it is being written here; of one whose text has ended the database knows."""
@@ -135,7 +145,7 @@ class Replies:
             ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
                 with it: a person who was told so finds the answer whole once it comes back.
         """
-        await asyncio.wait({job.future}, timeout=conf.chat().end_patience_s)
+        await asyncio.wait({job.future}, timeout=self._end_patience_s)
         if not job.future.done() and not self._journal.withdraw(job):
             await asyncio.wait({job.future}, timeout=_HANGING_S)
         if not job.future.done() or job.future.cancelled():
@@ -164,7 +174,7 @@ class Replies:
 
         The job goes on until the database has it: what people were told is what `resume` and history say, too.
         """
-        await asyncio.wait({job.future}, timeout=conf.chat().end_patience_s)
+        await asyncio.wait({job.future}, timeout=self._end_patience_s)
         ended: Ended | None = None
         if not job.future.done() or job.future.exception() is not None:
             job.future.add_done_callback(_note_unstored)
@@ -257,21 +267,39 @@ class Replies:
 
     # --- Tasks ---
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
+        return task
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._busy.pop(task, None)
         if not task.cancelled() and (exc := task.exception()) is not None:
             # `_run` catches what a reply can raise; this is a defect in `_run` itself, and must not be silent.
             recorder.record(
                 exc if isinstance(exc, Exception) else RuntimeError(repr(exc)), RouteContext(Stage.REPLY)
             ).settle(None, deliveries=0)
 
+    @property
+    def busy_sessions(self) -> set[str]:
+        """The sessions of replies that run here, or have ended and are not told yet."""
+        return set(self._busy.values())
+
+    async def wait_for_one(self) -> None:
+        """Wait until one of the replies that run here has ended."""
+        if self._busy:
+            await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # so that it is known to have ended
+
     async def aclose(self, grace_s: float) -> None:
-        """Interrupt what still runs: its text is kept, and everybody is told REPLY_INTERRUPTED."""
+        """Interrupt what still runs: its text is kept, and everybody is told REPLY_INTERRUPTED.
+
+        While the database hangs people are told all the same, within the grace.
+        """
+        self._is_closing = True
+        self._end_patience_s = min(self._end_patience_s, grace_s * 0.7)
         for stream in list(self._running.values()):
             stream.interrupt()
         if self._tasks:

@@ -6,7 +6,9 @@ import asyncio
 import random
 import uuid
 import weakref
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import structlog
@@ -28,6 +30,10 @@ from errors.taxonomy import CLOSE_RESTARTING
 
 log = structlog.stdlib.get_logger("chat.runtime")
 
+_LAST_REQUESTS_S = 0.05  # seconds for what was in its handler when we began to go down
+_LAST_ROWS_S = 1.5  # seconds for failure rows that wait
+_LAST_TASKS_S = 0.5  # seconds for tasks that were cancelled
+_LOOK_S = 0.01  # seconds between looks at who is still there
 _RECONNECT_SPREAD_MS = (500, 5_000)  # milliseconds over which a restart's clients come back
 
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = weakref.WeakKeyDictionary()
@@ -44,6 +50,21 @@ def current() -> Runtime:
 def is_any_draining() -> bool:
     """Whether this process is going down. For the readiness probe, which runs on another thread."""
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
+
+
+@asynccontextmanager
+async def suppress_timeout(timeout_s: float) -> AsyncIterator[None]:
+    """A block that may take `timeout_s` seconds, and is left then."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            yield
+
+
+async def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for `condition`, at most for `timeout_s` seconds."""
+    async with suppress_timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 -- once in a process, and what it counts is counted on the hot path
+            await asyncio.sleep(_LOOK_S)
 
 
 class Attached(access.Guest, Beating, Protocol):
@@ -66,12 +87,14 @@ class Runtime:
         self.faults = Faults()
         self.replies = Replies(hub=self.hub, journal=self.journal, threads=self.threads, backend=self.backend)
         self.journal.on_late = self.replies.on_late
+        self.hub.on_stop = self.replies.stop_here
         self.connections: dict[str, Attached] = {}
         self.access = access.Access(self.threads, self.connections.values)
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
         self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
         self.hub.on_behind = self.heartbeat.beat_now
+        self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         for work in (
@@ -100,22 +123,46 @@ class Runtime:
         return protocol.Goodbye(reason=reason, reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
-        """Tell everybody goodbye, end running replies, close every socket, write what is queued, end every task.
+        """End everything at once but for the replies, which get `grace_s` seconds to be stored and told. For tests."""
+        await self.drain(ends_s=grace_s)
+        _of_loop.pop(asyncio.get_running_loop(), None)
 
-        New connections are told goodbye from the first moment on. Serves SIGTERM and tests.
+    async def drain(self, *, patience_s: float = 0.0, ends_s: float = 0.0, closes_s: float = 0.0) -> None:
+        """Go down: everybody is told goodbye, replies end, sockets close, what is queued is written, tasks end.
+
+        New connections are told goodbye, and messages are refused, from the first moment on. Each step is bounded.
+
+        Args:
+            patience_s: Seconds that running replies may go on; connections without one are closed meanwhile.
+            ends_s: Seconds for the rest to be stored and told as interrupted.
+            closes_s: Seconds for clients to answer the close.
         """
         self.is_draining = True
         for connection in tuple(self.connections.values()):
             connection.push(self.goodbye())
-        await self.replies.aclose(grace_s)
-        await self.journal.aclose()
+        await asyncio.sleep(min(_LAST_REQUESTS_S, patience_s))
+        async with suppress_timeout(patience_s):
+            while self.replies.busy_sessions:
+                self._close_idle()
+                await self.replies.wait_for_one()
+        await self.replies.aclose(ends_s)
         for connection in tuple(self.connections.values()):
             connection.close(CLOSE_RESTARTING)
         await asyncio.sleep(0)
-        await self.hub.aclose()
+        await wait_until(lambda: self.sockets == 0, closes_s)
+        last = ThreadPoolExecutor(1, thread_name_prefix="chat-last-rows")  # the loop's own threads may all be stuck
+        rows = asyncio.wrap_future(last.submit(row_writer.flush, _LAST_ROWS_S))
+        await asyncio.gather(self.journal.aclose(), self.hub.aclose(), rows)
+        last.shutdown(wait=False)
         for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(row_writer.flush)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LAST_TASKS_S)
         self.threads.close()
-        _of_loop.pop(asyncio.get_running_loop(), None)
+
+    def _close_idle(self) -> None:
+        """Close the connections that wait for no running reply."""
+        busy = self.replies.busy_sessions
+        for connection in tuple(self.connections.values()):
+            if busy.isdisjoint(connection.session_ids):
+                connection.close(CLOSE_RESTARTING)

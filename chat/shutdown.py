@@ -1,11 +1,13 @@
-"""SIGTERM: everybody is told goodbye, running replies are ended and kept, queued records are written, then we exit.
+"""SIGTERM: everybody is told goodbye, running replies get a while and are then ended and kept, and the process exits.
 
-daphne awaits nothing on SIGTERM; so its reactor is asked to let us handle the signal first.
+daphne awaits nothing on SIGTERM and every client sees 1006. So the signals are ours: they come in as plain Python
+handlers, which run even while the event loop is held up, and a timer on a thread of its own ends what hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -15,42 +17,129 @@ from typing import Any
 import structlog
 
 from chat import conf, runtime
+from errors.taxonomy import SERVER_BUSY
 
 log = structlog.stdlib.get_logger("chat.shutdown")
 
-_HARD_EXIT_AFTER_S = 2.0  # seconds past the grace; a thread that hangs must not hold the process
+_LAST_RESORT_S = 1.0  # seconds past the grace; a thread or a loop that hangs must not hold the process
+_LEAVE_S = 1.0  # seconds for the interpreter to end when everything is done; threads that are stuck would hold it
+_STRAGGLERS_S = 0.5  # seconds for those who came in the last moment
+
+# Of the grace: what each step may take.
+_PATIENCE = 0.5  # running replies go on
+_ENDS = 0.2  # the rest is interrupted, stored and told
+_CLOSES = 0.15  # close frames are answered by the clients
+_UNANSWERED = ("/healthz", "/readyz")  # paths that say themselves how things are
 
 
-def install() -> None:
-    """Take over SIGTERM once daphne's reactor runs. Does nothing under other servers and in tests."""
+class Gate:
+    """ASGI wrapper around everything: answers HTTP with 503 while the process goes down, and counts what is under way.
+
+    Sockets pass: they are accepted and told `goodbye`.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+        self.requests = 0
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        # Not a coroutine of its own around each socket: that would cost memory for as long as it is open.
+        if scope["type"] != "http":
+            return self.application(scope, receive, send)
+        if runtime.is_any_draining() and not scope["path"].endswith(_UNANSWERED):
+            return _refuse(send)
+        return self._count(scope, receive, send)
+
+    async def _count(self, scope: Any, receive: Any, send: Any) -> None:
+        self.requests += 1
+        try:
+            await self.application(scope, receive, send)
+        finally:
+            self.requests -= 1
+
+
+async def _refuse(send: Any) -> None:
+    body = f'{{"error": "{SERVER_BUSY.message}", "code": "{SERVER_BUSY.code}"}}'.encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", b"2"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def install(gate: Gate) -> None:
+    """Take over SIGTERM and SIGINT once daphne's reactor runs. Does nothing under other servers and in tests."""
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     if reactor is None or not hasattr(reactor, "_asyncioEventloop"):
         return
-    reactor.callWhenRunning(_take_over, reactor)
+    reactor.callWhenRunning(Drain(reactor, gate).take_over)
 
 
-def _take_over(reactor: Any) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return  # the development server runs the reactor beside its autoreloader
-    loop = reactor._asyncioEventloop
-    loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(_drain(reactor)))
-    loop.create_task(_start_runtime())
+class Drain:
+    def __init__(self, reactor: Any, gate: Gate) -> None:
+        self._reactor = reactor
+        self._loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop
+        self._gate = gate
+        self._has_begun = False
+        self._task: asyncio.Task[None] | None = None
+
+    def take_over(self) -> None:
+        # At once, not with the first connection: replies of a process that was killed are ended even if nobody comes.
+        self._start = self._loop.create_task(_start_runtime())
+        if threading.current_thread() is not threading.main_thread():
+            return  # the development server's autoreloader has the signals, and the process ends with its main thread
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self._has_begun:
+            os._exit(128 + number)  # asked twice: at once
+        self._has_begun = True
+        grace_s = conf.chat().stop_grace_s
+        _exit_after(grace_s + _LAST_RESORT_S, code=1)
+        # Who presses Ctrl-C waits for it.
+        patience_s = grace_s * _PATIENCE if number == signal.SIGTERM else 0.0
+        self._loop.call_soon_threadsafe(self._begin, grace_s, patience_s)
+
+    def _begin(self, grace_s: float, patience_s: float) -> None:
+        self._task = self._loop.create_task(self._drain(grace_s, patience_s))
+
+    async def _drain(self, grace_s: float, patience_s: float) -> None:
+        log.info("chat.shutdown_began", grace_s=grace_s)
+        try:
+            async with asyncio.timeout(grace_s):
+                await runtime.current().drain(patience_s=patience_s, ends_s=grace_s * _ENDS, closes_s=grace_s * _CLOSES)
+        except TimeoutError:
+            log.warning("chat.shutdown_grace_over")
+        except Exception:
+            log.exception("chat.shutdown_failed")
+        await self._end_listening()
+        _exit_after(_LEAVE_S, code=0)
+        self._reactor.stop()
+
+    async def _end_listening(self) -> None:
+        """Take no more connections, and let those who came in the last moment hear what there is to hear."""
+        from twisted.internet.tcp import Port  # only there under daphne
+
+        for reader in self._reactor.getReaders():
+            if isinstance(reader, Port):
+                reader.stopListening()
+        await runtime.wait_until(lambda: self._gate.requests == 0 and runtime.current().sockets == 0, _STRAGGLERS_S)
 
 
 async def _start_runtime() -> None:
-    # At once, not with the first connection: replies of a process that was killed are ended even if nobody comes.
     runtime.current()
 
 
-async def _drain(reactor: Any) -> None:
-    grace_s = conf.chat().stop_grace_s
-    last_resort = threading.Timer(grace_s + _HARD_EXIT_AFTER_S, os._exit, (1,))
-    last_resort.daemon = True
-    last_resort.start()
-    log.info("chat.shutdown_began", grace_s=grace_s)
-    try:
-        async with asyncio.timeout(grace_s):
-            await runtime.current().aclose(grace_s=grace_s / 2)
-    except TimeoutError:
-        log.warning("chat.shutdown_grace_over")
-    reactor.stop()
+def _exit_after(delay_s: float, code: int) -> None:
+    timer = threading.Timer(delay_s, _exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)

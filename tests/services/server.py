@@ -97,6 +97,11 @@ class DaphneServer:
         """Ask it to end (SIGTERM) and return its exit code; killed after `timeout_s`."""
         return self._running().end(signal.SIGTERM, timeout_s)
 
+    def wait(self, timeout_s: float) -> int:
+        """Await its end and return its exit code; raises `ServerFailed` after `timeout_s`."""
+        assert self._process is not None, "it was never started"
+        return self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """End it as a crash would (SIGKILL); the database stays."""
         if self._process is not None:
