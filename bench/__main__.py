@@ -13,7 +13,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-from bench import machine, report, results
+from bench import load, machine, report, results
 from bench.catalogue import ROWS
 from bench.load import ClientBound
 from bench.session import Bench
@@ -24,8 +24,10 @@ async def measure(bench: Bench, chosen: list[str]) -> int:
     broken = 0
     for name in chosen:
         bench.say(f"== {name}: {ROWS[name].__doc__.partition(chr(10))[0] if ROWS[name].__doc__ else ''}")
+        load.client_shares.clear()
         try:
             await ROWS[name].run(bench)
+            bench.client_shares[name] = max(load.client_shares, default=0.0)
         except ClientBound as exc:
             bench.say(f"{name} is refused: {exc}")
             broken += 1
@@ -57,7 +59,8 @@ def main() -> int:
     for result in bench.results:
         print(results.line(result))
     if not is_quick:
-        results.save(bench.results, bench.record | {"environment": environment})
+        shares = results.load_record().get("client_share", {}) | bench.client_shares
+        results.save(bench.results, bench.record | {"environment": environment, "client_share": shares})
         report.write()
     return 1 if broken else 0
 

@@ -22,6 +22,7 @@ class Bench:
     servers: Servers = field(default_factory=Servers)
     record: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    client_shares: dict[str, float] = field(default_factory=dict)  # by row: the client's core, at its busiest
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self, full: float) -> float:

@@ -13,7 +13,7 @@ ROUNDS = 3
 SECONDS = 1.2
 CONNECTIONS = (20, 120, 400, 1_000)
 MEMBERS = (2, 10, 30, 100)
-SLOW = 400  # connections, above which a server that answers a hundred a second would take minutes
+SLOW = 120  # connections; with more, a server that answers a hundred messages a second would take minutes
 KINDS: tuple[tuple[str, Kind], ...] = (
     ("raw ASGI echo (a)", RAW),
     ("bare consumer echo (d)", BARE),
@@ -60,6 +60,7 @@ async def _members(bench: Bench) -> dict[str, list[tuple[int, float]]]:
             "switchboard": await ours.connect(count, people=[ours.people[0]] * count),
             "stock layer": await stock.connect(count),
         }
+        await fanout.join(fleets["switchboard"])
         rounds: dict[str, list[float]] = {name: [] for name in fleets}
         for _ in range(min(bench.rounds, ROUNDS)):
             for name, fleet in fleets.items():

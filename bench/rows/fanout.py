@@ -59,7 +59,7 @@ async def run(bench: Bench) -> None:
         "ours": await ours.connect(MEMBERS, people=[ours.people[0]] * MEMBERS),
         "stock": await stock.connect(MEMBERS),
     }
-    await _join(fleets["ours"])
+    await join(fleets["ours"])
     taken: dict[str, list[Fanned]] = {name: [] for name in fleets}
     for number, order in bench.alternate(list(fleets)):
         for name in order:
@@ -78,9 +78,9 @@ async def run(bench: Bench) -> None:
     bench.record["fanout"] = {name: median_interval(rates[name]).value for name in rates}
 
 
-async def _join(fleet: Fleet) -> None:
+async def join(fleet: Fleet) -> None:
     """Have every member register, and the processes join the layer's group."""
     for socket in fleet.sockets:
         socket.send()
-        await fleet.drain()
+    await fleet.drain()
     await asyncio.sleep(SILENCE_S)

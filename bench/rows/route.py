@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from bench.interval import median_interval, ratio_interval
-from bench.load import Fleet, Sample
+from bench.load import Fleet, Sample, TooSlow
 from bench.results import judge
 from bench.servers import BARE, CHANX, OURS, PLAIN, RAW, Kind, Server
 from bench.session import Bench
@@ -27,13 +27,18 @@ class Runner:
 
 
 async def compare(bench: Bench, runners: list[Runner], seconds: float = SECONDS) -> dict[str, list[Sample]]:
-    """Load servers in alternation; their samples, round by round."""
+    """Load servers in alternation; their samples, round by round. One that is too slow to be measured is left out."""
     samples: dict[str, list[Sample]] = defaultdict(list)
     for runner in runners:
-        await runner.fleet.in_turn(0.3)  # registrations, caches, database connections
+        await runner.fleet.settle()  # registrations, caches, database connections
     for number, order in bench.alternate(runners):
         for runner in order:
-            samples[runner.name].append(await runner.fleet.in_turn(bench.seconds(seconds)))
+            try:
+                samples[runner.name].append(await runner.fleet.in_turn(bench.seconds(seconds)))
+            except TooSlow as exc:
+                bench.say(f"  {runner.name} is left out: {exc}")
+                runners.remove(runner)
+                samples.pop(runner.name, None)
         told = ", ".join(f"{runner.name} {samples[runner.name][-1].cpu_us:.0f}" for runner in runners)
         bench.say(f"  round {number + 1}/{bench.rounds}: us per message: {told}")
     for runner in runners:
@@ -76,6 +81,8 @@ async def run(bench: Bench) -> None:
         rates = ratio_interval(rate(ours), rate(samples["d"]))
         bench.add(judge(f"route, {database}: messages/s at {CONNECTIONS} connections vs (d)", rates, ">= 1.4 x"))
         for peer in ("plain", "chanx"):
+            if f"{peer}-{database}" not in samples:
+                continue
             theirs = ratio_interval(cpu(samples[f"{peer}-{database}"]), cpu(samples["d"]))
             bench.add(judge(f"route, {database}, {peer}: CPU vs (d)", theirs))
     bench.record["route"] = {

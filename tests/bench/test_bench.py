@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import interval, results, wire
+from bench import interval, report, results, wire
 from bench.interval import Interval
 from bench.results import Result, judge
 
@@ -92,3 +92,28 @@ class TestResults:
     @pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.5, "0.50"), (12.34, "12.3"), (12_345.6, "12,346")])
     def test_numbers_have_three_figures(self, value, text):
         assert results.number(value) == text
+
+
+class TestReport:
+    @pytest.mark.parametrize(
+        ("target", "interval", "verdict"),
+        [
+            ("<= 2 x", Interval(1, 1, 2), "met"),
+            ("<= 2 x", Interval(2, 1, 3), "**missed by 50%**"),
+            (">= 10 x", Interval(10, 5, 12), "**missed by 50%**"),
+            ("<= 0 %", Interval(0, 0, 3), "**missed by 3.00**"),
+            (None, Interval(1, 1, 1), ""),
+        ],
+    )
+    def test_a_missed_target_says_by_how_much(self, target, interval, verdict):
+        assert report.shortfall(judge("route", interval, target)) == verdict
+
+    def test_only_what_is_between_the_markers_is_renewed(self, tmp_path):
+        page = tmp_path / "page.md"
+        page.write_text("before\n<!-- begin results -->\nold\n<!-- end results -->\nafter\n")
+        report.fill(page, {"results": "new \\1"})
+        assert page.read_text() == "before\n<!-- begin results -->\nnew \\1\n<!-- end results -->\nafter\n"
+
+    def test_the_page_has_every_marker(self):
+        text = report.PAGE.read_text()
+        assert all(f"<!-- begin {name} -->" in text for name in ("results", "machine", "plot"))
