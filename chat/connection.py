@@ -158,13 +158,13 @@ class Connection:
         context = RouteContext(Stage.CONNECT, message_type="access", user_id=self.user_id, connection_id=self.id)
         failure = recorder.record(ChatError(EXPIRED_TOKEN, detail="the account or its login has changed"), context)
         frame = Encoded.of(protocol.ErrorFrame(error=failure.payload()))
-        is_taken = self._outbox.put_answer(frame)
+        is_taken = self.outbox.put_answer(frame)
         failure.settle(frame.text, deliveries=int(is_taken), drops=int(not is_taken))
         self.close(CLOSE_TOKEN_EXPIRED)
 
     def come_back(self) -> None:
         """The login session is gone; whether it goes on under another key only the browser knows: let it knock anew."""
-        self._outbox.put_answer(Encoded.of(self.runtime.goodbye("sign_in_changed")))
+        self.outbox.put_answer(Encoded.of(self.runtime.goodbye("sign_in_changed")))
         self.close(CLOSE_RESTARTING)
 
     def close(self, code: int) -> None:
