@@ -141,22 +141,24 @@ class Progress:
         if seq <= self.position:
             return seq > self._base or put(frame)
         self.top = max(self.top, seq)
-        is_next, is_refused = seq == self.next_seq and not self.is_resuming and self._is_whole(frame), False
-        if is_next:
-            if put(frame):
-                self._advance(seq, frame)
-                self.flush(put)
-                return True
-            is_refused = True
+        if not self._is_whole(frame):
+            return True  # the database has it with its whole text
+        is_next = seq == self.next_seq and not self.is_resuming
+        if is_next and put(frame):
+            self._advance(seq, frame)
+            self.flush(put)
+            return True
         self._hold(seq, frame)
-        return not is_refused
+        return not is_next
 
     def _is_whole(self, frame: Encoded) -> bool:
         """Whether the client has the text that this end of a reply presupposes."""
         if frame.start is None or frame.reply_id is None:
             return True
         reply = self.replies.get(frame.reply_id)
-        return frame.start == (reply.sent if reply else 0)
+        sent = reply.sent if reply else 0
+        # An error may keep less than was seen: what a process that died had not stored is gone.
+        return frame.start <= sent if frame.kind == "error" else frame.start == sent
 
     def _hold(self, seq: int, frame: Encoded) -> None:
         size = len(frame.text)

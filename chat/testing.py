@@ -43,6 +43,9 @@ class ChatCommunicator:
     Args:
         cookie: Value of the login session's cookie; None for somebody who is not signed in.
         headers: Further request headers; `origin` is the first allowed one unless given, and empty for none.
+
+    Attributes:
+        received: Every frame that was read so far, expected or not, in the order in which they came.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ChatCommunicator:
             headers=[(name.encode(), value.encode()) for name, value in lines.items() if value],
             subprotocols=[protocol.SUBPROTOCOL],
         )
+        self.received: list[Frame] = []
         self._waiting: deque[Frame] = deque()
 
     # --- Opening and closing ---
@@ -133,7 +137,7 @@ class ChatCommunicator:
             event = await self._socket.receive_output(timeout)
             if event["type"] == "websocket.close":
                 return int(event.get("code", 1000))
-            self._waiting.append(_checked(event["text"]))
+            self._waiting.append(self._note(event["text"]))
 
     async def answer(self, reply: Frame | str, *, timeout: float = 20) -> str:
         """Read a reply, named by its `ack` or its id, to its end and return the whole text."""
@@ -158,7 +162,11 @@ class ChatCommunicator:
     async def _next(self, timeout: float) -> Frame:
         event = await self._socket.receive_output(timeout)
         assert event["type"] == "websocket.send", f"the socket was closed: {event}"
-        return _checked(event["text"])
+        return self._note(event["text"])
+
+    def _note(self, text: str) -> Frame:
+        self.received.append(frame := _checked(text))
+        return frame
 
 
 def _checked(text: str) -> Frame:

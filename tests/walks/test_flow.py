@@ -3,48 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 
 from chat import jobs, runtime, sessions
-from tests.people import ORIGIN
-
-
-class StalledSocket:
-    """A client that reads nothing: every send after the handshake blocks until `resume`."""
-
-    def __init__(self, cookie: str) -> None:
-        self.scope = {
-            "type": "websocket",
-            "path": "/chat/ws",
-            "headers": [(b"origin", ORIGIN.encode()), (b"cookie", f"sessionid={cookie}".encode())],
-            "query_string": b"",
-            "subprotocols": [],
-        }
-        self.incoming: asyncio.Queue[dict] = asyncio.Queue()
-        self.sent: list[dict] = []
-        self.accepted = asyncio.Event()
-        self.may_send = asyncio.Event()
-        self.closed = asyncio.Event()
-
-    async def receive(self) -> dict:
-        event = await self.incoming.get()
-        self.incoming.task_done()  # the pump came back for this one: all before it are done
-        return event
-
-    async def send(self, event: dict) -> None:
-        if event["type"] == "websocket.accept":
-            self.accepted.set()
-            return
-        await self.may_send.wait()
-        self.sent.append(event)
-        if event["type"] == "websocket.close":
-            self.closed.set()
-
-    async def run(self) -> None:
-        from config.asgi import application
-
-        await application(self.scope, self.receive, self.send)
+from chat.outbox import Outbox
+from tests.walks.stalled import StalledSocket
 
 
 async def test_the_pump_reads_on_while_the_sender_is_stalled(alice, configure, failures):
@@ -53,26 +16,18 @@ async def test_the_pump_reads_on_while_the_sender_is_stalled(alice, configure, f
     An answer that was dropped can never come: once the client reads again it is closed with 4408, and comes back.
     """
     configure(outbox_size=100)
-    socket = StalledSocket(alice.cookie)
-    task = asyncio.create_task(socket.run())
-    await socket.incoming.put({"type": "websocket.connect"})
-    await asyncio.wait_for(socket.accepted.wait(), 5)
+    socket = await StalledSocket(alice).open()
     for number in range(300):
-        text = json.dumps({"type": "nonsense", "ref": f"{number}"})
-        await socket.incoming.put({"type": "websocket.receive", "text": text})
-    await asyncio.wait_for(socket.incoming.join(), 10)
-    assert not task.done()
+        await socket.say(type="nonsense", ref=f"{number}")
+    await socket.is_heard()
+    assert socket.is_running
     (connection,) = runtime.current().connections.values()
 
     socket.may_send.set()
-    await asyncio.wait_for(socket.closed.wait(), 10)
-    await socket.incoming.put({"type": "websocket.disconnect", "code": 1000})
-    await asyncio.wait_for(task, 5)
+    await socket.until(type="websocket.close", code=4408)
+    await socket.close()
 
-    *written, close = socket.sent
-    assert close == {"type": "websocket.close", "code": 4408}
-    frames = [json.loads(event["text"]) for event in written]
-    told = [frame["ref"] for frame in frames if frame["type"] == "error"]
+    told = [frame["ref"] for frame in socket.frames if frame["type"] == "error"]
     rows = await failures()
     assert len(rows) == 300
     assert sum(row.deliveries for row in rows) == len(told)
@@ -80,6 +35,25 @@ async def test_the_pump_reads_on_while_the_sender_is_stalled(alice, configure, f
     assert told == [row.ref for row in rows if row.deliveries]
     assert runtime.current().connections == {}
     assert connection.session_ids == ()
+
+
+async def test_who_makes_no_room_is_closed(alice, configure, monkeypatch):
+    """The outbox is full and stays full: 4408 after the client's time is over, and nothing of it is left."""
+    configure(outbox_size=2, slow_client_s=0.2)
+    given_up, give_up = asyncio.Event(), Outbox._give_up
+    monkeypatch.setattr(Outbox, "_give_up", lambda outbox: (give_up(outbox), given_up.set()))
+    device = await alice.connect()
+    session_id = (await device.say("hello", ref="r"))["session_id"]
+    socket = await StalledSocket(alice).open()
+    await socket.say(type="typing_indicator", session_id=session_id)
+    await socket.is_heard()
+    for number in range(4):
+        await device.say(f"line {number}", ref=f"r{number}", session_id=session_id)
+    await asyncio.wait_for(given_up.wait(), 5)
+    socket.may_send.set()
+    await socket.until(type="websocket.close", code=4408)
+    await socket.close()
+    await device.close()
 
 
 async def test_a_slow_query_delays_nobody_else(alice, bob, monkeypatch):
