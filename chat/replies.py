@@ -121,7 +121,12 @@ class Replies:
                     failure.settle(None, deliveries=0)
 
     async def _stream_and_store(self, stream: ReplyStream, context: RouteContext) -> None:
-        state = await stream.run(self._backend, context)
+        try:
+            state = await stream.run(self._backend, context)
+        except Exception:
+            if await stream.is_taken_over():
+                return
+            raise
         if stream.is_lost:
             return  # another process has ended it, and told everybody
         ended = await self._stored(self._end(stream, state))

@@ -62,6 +62,7 @@ class ReplyStream:
         self._kept = 0  # characters of the last checkpoint
         self._flush_timer: asyncio.TimerHandle | None = None
         self._checkpoint_due = asyncio.Event()
+        self._renewed_at = self._began  # when the lease was last renewed, monotonic seconds
         self._reader: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._is_interrupted = False
@@ -215,10 +216,24 @@ class ReplyStream:
                 await asyncio.sleep(conf.chat().checkpoint_s)  # a sick database is not helped by asking more often
                 continue
             self._kept = len(text)
+            self._renewed_at = time.monotonic()
             if wants_stop is None and self.is_open:
                 self.lose()
             elif wants_stop:
                 self.stop()
+
+    async def is_taken_over(self) -> bool:
+        """Whether another process has ended this reply, and told everybody; asked before its failure is recorded.
+
+        A process that stood still wakes to time limits that are over, of replies that are no longer its own.
+        """
+        if self.is_lost or time.monotonic() - self._renewed_at < conf.chat().lease_s:
+            return self.is_lost
+        try:
+            return await self._journal.checkpoint(self.reply_id, self.text) is None
+        except Exception as exc:
+            log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
+            return False
 
 
 async def _timed(pieces: AsyncIterator[str | Usage], deadlines: Deadlines) -> AsyncIterator[str | Usage]:

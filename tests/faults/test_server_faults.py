@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import sqlite3
 
 import pytest
@@ -90,3 +92,31 @@ async def test_a_locked_database_is_told_and_the_socket_lives(start_daphne, migr
         await socket.send(type="user_message", content="and now?", ref="r1")
         assert (await socket.expect("ack", ref="r1", timeout=10))["seq"]
     assert len(server.log_lines(event="chat.routing_failed", reference=frame["error"]["reference"])) == 1
+
+
+async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
+    start_daphne, migrated_databases, redis_server
+):
+    """SIGSTOP for longer than the lease: the reply ends once, under one reference, with one line."""
+    url = migrated_databases.create()
+    variables = {"SECRET_KEY": secrets.token_urlsafe(50), "CHAT_LEASE_S": "1", "CHAT_NEXT_TOKEN_S": "2"}
+    one, two = (start_daphne(url, redis_url=redis_server.url, variables=variables) for _ in range(2))
+    laptop = await one.sign_in(PEOPLE[0]).connect()
+    phone = await two.sign_in(PEOPLE[0]).connect()
+    await laptop.send(type="user_message", content="/fault slow", ref="r1")
+    ack = await laptop.expect("ack", ref="r1")
+    await laptop.expect("ai_response", reply_id=ack["reply_id"])
+    await phone.send(type="resume", session_id=ack["session_id"], last_seq=0, ref="r2")
+    await phone.expect("resumed", ref="r2")
+
+    one.pause()
+    told = await phone.expect("error", reply_id=ack["reply_id"], timeout=20)
+    await asyncio.sleep(2.5)  # the time limit that the paused process must find over: no event marks it
+    one.resume()
+    await laptop.send(type="user_message", content="and now?", ref="r3", session_id=ack["session_id"])
+    after = await laptop.expect("ack", ref="r3", timeout=10)
+    await laptop.expect("ai_response", reply_id=after["reply_id"], state="complete", timeout=10)
+    for socket in (laptop, phone):
+        await socket.close()
+    lines = [line for server in (one, two) for line in server.log_lines(event="chat.routing_failed")]
+    assert [line["reference"] for line in lines] == [told["error"]["reference"]]
