@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from chat import jobs, runtime, sessions
+from chat.models import ChatSession
 from chat.outbox import Outbox
 from tests.walks.stalled import StalledSocket
 
@@ -43,7 +44,8 @@ async def test_who_makes_no_room_is_closed(alice, configure, monkeypatch):
     given_up, give_up = asyncio.Event(), Outbox._give_up
     monkeypatch.setattr(Outbox, "_give_up", lambda outbox: (give_up(outbox), given_up.set()))
     device = await alice.connect()
-    session_id = (await device.say("hello", ref="r"))["session_id"]
+    session = await ChatSession.objects.acreate(owner_id=alice.user_id, assistant_enabled=False)
+    session_id = str(session.pk)
     socket = await StalledSocket(alice).open()
     await socket.say(type="typing_indicator", session_id=session_id)
     await socket.is_heard()
