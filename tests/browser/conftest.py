@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.chat_page import ChatPage
+from tests.browser.wire import Wire
 from tests.install import find_chromium
 from tests.services.process import give_up
 from tests.services.server import DaphneServer
@@ -20,6 +21,9 @@ VARIABLES = {
     "CHAT_PROVIDER": "tests.browser.provider.ScriptedBackend",
     "CHAT_MESSAGES_PER_MINUTE": "1000",  # many tests, one person
     "CHAT_LEASE_S": "2",  # seconds; a killed server's replies are ended soon
+    "CHAT_HEARTBEAT_S": "3",  # seconds; a page that missed something learns it soon
+    "CHAT_RESUME_PAGE": "3",  # messages; what was missed comes in several pages
+    "CHAT_RESUME_LIMIT": "8",  # messages; and of many, only the newest come
 }
 # What the browser says when a test takes the server away, or is refused on purpose.
 EXPECTED_CONSOLE = ("WebSocket connection to", "Failed to load resource", "net::ERR_")
@@ -99,6 +103,16 @@ def alice(site: DaphneServer, sign_in: Callable[..., ChatPage]) -> ChatPage:
     page = sign_in(site, "alice")
     page.start_new()
     return page
+
+
+@pytest.fixture
+def wired(site: DaphneServer, sign_in: Callable[..., ChatPage]) -> tuple[ChatPage, Wire]:
+    """Alice in a new conversation, and the wire between her page and the server."""
+    page = sign_in(site, "alice", path="")
+    wire = Wire(page.page)
+    page.open("/chat/")
+    page.start_new()
+    return page, wire
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -133,43 +132,19 @@ def refusal(**fields):
         "actions": [],
         "help_url": "/chat/errors/NOT_FOUND",
     }
-    return json.dumps(
-        {"type": "error", "sender": "system", "timestamp": "2026-01-01T00:00:00Z", "error": error, **fields}
-    )
+    return {"type": "error", "sender": "system", "timestamp": "2026-01-01T00:00:00Z", "error": error, **fields}
 
 
-@pytest.fixture
-def in_between(site, sign_in):
-    """Alice, and her end of the connection to the real server: messages that say "lost" do not get there."""
-    alice = sign_in(site, "alice", path="")
-    wires, lost = [], []
-
-    def connect(wire):
-        server = wire.connect_to_server()
-        wires.append(wire)
-
-        def forward(text):
-            frame = json.loads(text)
-            (lost.append if frame.get("content") == "lost" else lambda _: server.send(text))(frame)
-
-        wire.on_message(forward)
-
-    alice.page.route_web_socket("**/chat/ws", connect)
-    alice.open("/chat/")
-    alice.start_new()
-    return alice, lambda text: wires[-1].send(text), lost
-
-
-def test_a_failure_that_belongs_to_nothing_on_the_page_is_told_quietly(in_between, picture):
+def test_a_failure_that_belongs_to_nothing_on_the_page_is_told_quietly(wired, picture):
     """A typing sign has no `ref`: what went wrong with it answers nothing, and is told all the same."""
-    alice, tell, _ = in_between
+    alice, wire = wired
     alice.ask("Hello")
-    tell(refusal(session_id=alice.session_id))
+    wire.tell(refusal(session_id=alice.session_id))
     expect(alice.notices).to_contain_text("This was not found.")
     expect(alice.notices).to_contain_text(REFERENCE)
     expect(alice.notices.get_by_role("link", name="What does this mean?")).to_be_visible()
     picture(alice.page, "notice")
-    tell(refusal(ref="nobody-waits-for-this"))
+    wire.tell(refusal(ref="nobody-waits-for-this"))
     expect(alice.notices).to_contain_text("(2 times)")
     expect(alice.card).to_have_count(0)
     alice.notices.get_by_role("button", name="Dismiss").click()
@@ -177,20 +152,21 @@ def test_a_failure_that_belongs_to_nothing_on_the_page_is_told_quietly(in_betwee
     expect(alice.box).to_be_focused()
 
 
-def test_a_refusal_is_told_also_when_the_person_has_gone_to_another_conversation(in_between):
-    alice, tell, lost = in_between
+def test_a_refusal_is_told_also_when_the_person_has_gone_to_another_conversation(wired):
+    alice, wire = wired
     alice.ask("The first talk")
     first = alice.session_id
-    alice.expect_state(alice.say("lost"), "Sending")
+    wire.copies_up = lambda frame: 0
+    alice.expect_state(alice.say("On its way"), "Sending")
     alice.start_new()
-    tell(refusal(ref=lost[0]["ref"], session_id=first))
+    wire.tell(refusal(ref=wire.lost[-1]["ref"], session_id=first))
     expect(alice.notices).to_contain_text("Your message was not sent.")
     alice.notices.get_by_role("link", name="In “The first talk”:").click()
     alice.expect_state(alice.questions.last, "Not sent")
     expect(alice.card).to_contain_text("This was not found.")
 
 
-def test_a_service_message_is_shown(in_between):
-    alice, tell, _ = in_between
-    tell(json.dumps({"type": "notification", "sender": "system", "content": "Maintenance at ten.", "metadata": {}}))
+def test_a_service_message_is_shown(wired):
+    alice, wire = wired
+    wire.tell({"type": "notification", "sender": "system", "content": "Maintenance at ten.", "metadata": {}})
     expect(alice.notices).to_contain_text("Maintenance at ten.")

@@ -137,6 +137,26 @@ describe("gaps", () => {
     assert.equal(server.received("resume").length, 2);
   });
 
+  it("asks what became of a reply that has been silent for long: its end may have been lost", () => {
+    const { server, of } = startInSession(3);
+    const running = { reply: { reply_id: "r4", state: "pending" } };
+    const failed = { reply: { reply_id: "r4", state: "failed", error: { code: "LLM_TIMEOUT" } } };
+    server.push(userMessage(4, running));
+    for (const [pause, asked] of [[19_000, 1], [2_000, 2], [2_000, 2]]) {
+      clock.pass(pause);
+      server.push({ type: "heartbeat", top: { [SESSION]: 4 } });
+      clock.pass(200);
+      assert.equal(server.received("resume").length, asked);
+      if (pause < 19_000) server.resume([userMessage(4, running)], { to: 4 });
+    }
+    clock.pass(20_000);
+    server.push({ type: "heartbeat", top: { [SESSION]: 4 } });
+    clock.pass(200);
+    assert.equal(server.received("resume").at(-1).last_seq, 3);
+    server.resume([userMessage(4, failed)], { to: 4 });
+    assert.deepEqual(of("error").map(({ reply_id, error }) => [reply_id, error.code]), [["r4", "LLM_TIMEOUT"]]);
+  });
+
   it("asks at most once a second while a gap stays", () => {
     const { server } = startInSession(3);
     server.push(userMessage(9));

@@ -10,6 +10,7 @@ import { SessionTrack } from "./session_track.js";
 const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with
 const GRACE_MS = 200; // a frame on its way may still close the gap
 const RESUME_INTERVAL_MS = 1_000; // between two attempts to close gaps of one session
+const REPLY_SILENCE_MS = 20_000; // of a running reply; the server lets no provider be silent for longer
 const RUNNING = new Set(["pending", "streaming"]);
 
 export class Inbox {
@@ -89,7 +90,7 @@ export class Inbox {
   /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. */
   openReply(track, { reply_id, in_reply_to }) {
     const isNew = !track.open.has(reply_id);
-    const reply = track.reply({ reply_id, in_reply_to });
+    const reply = track.reply({ reply_id, in_reply_to }, this.#client.now());
     if (reply && isNew) this.#emitReply(track, reply);
   }
 
@@ -115,7 +116,7 @@ export class Inbox {
       this.#finish(track, frame);
       return;
     }
-    const reply = track.reply(frame);
+    const reply = track.reply(frame, this.#client.now());
     if (!reply) return;
     const change = reply.text.apply(frame.content ?? "", frame.offset ?? reply.text.length);
     if (change === "gap") {
@@ -132,7 +133,7 @@ export class Inbox {
       track.end(frame.reply_id);
       return;
     }
-    const text = track.reply(frame)?.text ?? new ReplyText();
+    const text = track.reply(frame, this.#client.now())?.text ?? new ReplyText();
     const isPlaced = text.apply(frame.content ?? "", frame.offset ?? text.length) !== "gap";
     const isWhole = isPlaced && (frame.offset === 0 || (frame.content_length ?? text.length) === text.length);
     if (!isWhole && frame.seq !== undefined) {
@@ -173,7 +174,10 @@ export class Inbox {
   }
 
   #onHeartbeat({ top = {} }) {
-    for (const track of this.#tracks.values()) if (top[track.sessionId] > track.lastSeq) this.heal(track);
+    const since = this.#client.now() - REPLY_SILENCE_MS;
+    for (const track of this.#tracks.values()) {
+      if (top[track.sessionId] > track.lastSeq || track.hasSilentReply(since)) this.heal(track);
+    }
   }
 
   /** A user message from history, replay or another device: what it says of its reply may be news. */

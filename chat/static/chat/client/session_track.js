@@ -6,6 +6,7 @@
  * @property {string} in_reply_to message id of the user message it answers
  * @property {"pending"|"streaming"} state
  * @property {ReplyText} text
+ * @property {number} heardAt epoch ms of the last frame about it
  */
 
 import { ReplyText } from "./reply_text.js";
@@ -72,13 +73,24 @@ export class SessionTrack {
     remember(this.#questions, messageId, seq);
   }
 
-  /** The open reply a frame belongs to; opened if it is new, null if it has ended. @returns {OpenReply|null} */
-  reply({ reply_id, in_reply_to }) {
+  /**
+   * The open reply a frame belongs to; opened if it is new, null if it has ended.
+   *
+   * @returns {OpenReply|null}
+   */
+  reply({ reply_id, in_reply_to }, now) {
     if (this.#ended.has(reply_id)) return null;
     if (!this.open.has(reply_id)) {
       this.open.set(reply_id, { reply_id, in_reply_to, state: "pending", text: new ReplyText() });
     }
-    return this.open.get(reply_id);
+    const reply = this.open.get(reply_id);
+    reply.heardAt = now;
+    return reply;
+  }
+
+  /** Whether nothing was heard of an open reply since that time: its end may have been lost. */
+  hasSilentReply(since) {
+    return [...this.open.values()].some(({ heardAt }) => heardAt < since);
   }
 
   /** A reply ends once; false if it had ended already. */
