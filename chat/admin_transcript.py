@@ -15,6 +15,8 @@ from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase, Sender
 
 PAGE_MESSAGES = 50  # messages; with their text cut, a page stays below about 1 MB
 MAX_SHOWN_CHARS = 20_000  # characters of one message; an answer can be longer than anybody reads here
+_TALL_CHARS = 600  # characters, and lines, from which on a text may need to be scrolled where it is narrow
+_TALL_LINES = 12
 MAX_ATTEMPTS = 500  # replies shown on one page, the newest; a message can be retried without end
 
 _STATES: dict[str, str] = {
@@ -52,6 +54,11 @@ class Line:
     attempts: Sequence[Attempt]  # of a person's message
     answers: Attempt | None  # of an assistant's
     is_wanted: bool  # the one that the reader came for
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether it scrolls within itself, so that the keyboard has to reach it."""
+        return len(self.text) > _TALL_CHARS or self.text.count("\n") > _TALL_LINES
 
 
 @dataclass(frozen=True, slots=True)

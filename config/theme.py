@@ -12,10 +12,20 @@ def _icon(request: HttpRequest) -> str:
     return static("chat/icon.svg")  # asked for per page: the address of static files is not known yet
 
 
+def _style(request: HttpRequest) -> str:
+    return static("chat/admin_site.css")
+
+
+def _script(request: HttpRequest) -> str:
+    return static("chat/admin_site.js")
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Switchboard",
     "SITE_HEADER": "Switchboard",
     "SITE_SYMBOL": "forum",
+    "STYLES": [_style],
+    "SCRIPTS": [_script],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
     # The blue of the chat page in eleven shades: 600 is its accent, 400 reads well on the dark ground.
     "COLORS": {
