@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
 
 import websockets
 from websockets.typing import Origin
@@ -15,7 +14,7 @@ from tests.faults.conversation import Conversation, Frame, Line
 from tests.faults.deployment import Deployment
 from tests.faults.ledger import Ledger, Said
 from tests.faults.link import Link, settle
-from tests.services.client import SiteClient
+from tests.faults.person import Person, Waiting
 
 TICK_S = 0.05
 ANSWER_S = 8.0  # seconds; a lookup and a commit may each take database_timeout_s (2.5), the rest is this machine's load
@@ -26,27 +25,6 @@ PAUSE_MAX_S = 3.0  # seconds between two tries to connect, at most
 STAYS_AWAY = range(4500, 5000)  # close codes after which a client does not come back
 RETRY_S = 1.0  # seconds until a person sends again what may be sent again, where the server names no time
 PAGE = 50
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A message in the outbox."""
-
-    said: Said
-    due_at: float = 0.0
-    link: Link | None = None  # where it was sent and has not been answered
-
-
-class Person:
-    """Somebody with a login, the sessions they have, and the devices they use."""
-
-    def __init__(self, name: str, site: SiteClient, tag: str = "") -> None:
-        self.name = name
-        self.tag = tag  # at the end of every ref; it differs where one deployment has several soaks
-        self.site = site
-        self.cookies = site.cookies
-        self.sessions: dict[str, bool] = {}  # session_id -> whether the assistant answers there
-        self.devices: list[Device] = []
 
 
 class Device:

@@ -14,10 +14,12 @@ from pathlib import Path
 from tests.faults import history, truth, verdict
 from tests.faults.conversation import Conversation
 from tests.faults.deployment import Deployment, on_thread
-from tests.faults.device import Device, Person
+from tests.faults.device import Device
 from tests.faults.habits import Mood, live
-from tests.faults.injections import FAULT, FAULTS, Fault, Scene
+from tests.faults.injections import FAULT, FAULTS, Fault
 from tests.faults.ledger import Ledger, Said
+from tests.faults.person import Person
+from tests.faults.scene import Scene
 from tests.services.databases import PEOPLE, STAFF
 
 DEVICES = 2  # of each person

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.faults.conversation import Conversation
-from tests.faults.device import Device, Person
+from tests.faults.device import Device
 from tests.faults.ledger import Ledger
+from tests.faults.person import Person
 from tests.faults.truth import LoggedFailure, StoredMessage, Truth
 
 NUMBERS = ("lost", "duplicated", "reordered", "unanswered", "failures_untold")
