@@ -57,7 +57,7 @@ def project(tmp_path: Path, packages: Path) -> Iterator[DocsProject]:
     project.close()
 
 
-@pytest.mark.parametrize("name", ["message-type.md", "error-code.md", "test.md"])
+@pytest.mark.parametrize("name", ["message-type.md", "error-code.md", "notify.md", "test.md"])
 def test_its_code_works_and_its_tests_pass(tmp_path: Path, packages: Path, installed: Path, name: str) -> None:
     DocsProject(tmp_path, packages, {"install.md": installed}).follow(HOW_TO / name)
 
@@ -106,6 +106,27 @@ async def test_the_tutorial_leads_to_an_assistant_that_answers_and_fails(project
     assert error["message"] == "The assistant is unavailable right now."
     assert "coffee" not in str(error)
     wait_until(lambda: "nobody here makes coffee" in record_of(me, error["reference"]), "the record is there")
+
+
+def test_the_readme_starts_it_the_plain_django_way(tmp_path: Path) -> None:
+    """Its second set of commands, in a fresh checkout; what pip installs is here already."""
+    for name in ("chat", "errors", "config", "deploy"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "manage.py", tmp_path)
+    (block,) = re.findall(r"^```sh\n(pip install .*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    install, *commands, serve = block.splitlines()
+    assert install == "pip install -r requirements.txt"
+    project = DocsProject(tmp_path, tmp_path)
+    del project.environment["SECRET_KEY"]
+    project.environment["PORT"] = str(project.port)
+    try:
+        project.run("\n".join(commands))
+        project.serve(f"{serve} {project.port}")
+        site = SiteClient(project.url)
+        site.sign_in("demo", "demo")
+        assert site.get_text("/chat/")[0] == 200
+    finally:
+        project.close()
 
 
 def record_of(client: SiteClient, reference: str) -> str:
