@@ -58,12 +58,13 @@ def _run(shape: dict[str, object], seconds: float, seed: int) -> Verdict:
     def report(text: str) -> None:
         print(f"[{time.monotonic() - began:6.1f}] {text}", flush=True)
 
-    found, run = soak.run(folder, seconds=seconds, seed=seed, report=report, **shape)  # type: ignore[arg-type]
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("CHAT_", "ERRORS_"))}
+    found, run = soak.run(folder, seconds=seconds, seed=seed, variables=variables, report=report, **shape)  # type: ignore[arg-type]
     print("--- recovery: seconds from healing to the first ack (median, worst, times)")
     for name, times in sorted(run.recoveries.items()):
         print(f"    {name:<60} {median(times):6.2f} {max(times):6.2f} {len(times):4}")
     for name, count in run.closed.items():
-        print(f"    {name}: {count} sockets closed, none should")
+        print(f"    {name}: sockets closed, none should: {dict(count)}")
     print(f"--- {json.dumps(found.as_line())}")
     if found.is_clean and not os.environ.get("KEEP"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,31 @@ class Life:
 
 
 class Deployment:
-    """`with Deployment(folder, database="postgresql", processes=2, has_redis=True) as deployment:`"""
+    """`with Deployment(folder, database="postgresql", processes=2, has_redis=True) as deployment:`
+
+    Args:
+        folder: Where logs stay.
+        variables: Further environment of the servers, which wins.
+    """
 
     origin = "http://soak.test"  # one for all processes, as behind a proxy
 
-    def __init__(self, folder: Path, *, database: str, processes: int, has_redis: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database: str,
+        processes: int,
+        has_redis: bool,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.database = database
         self.processes = processes
         self.redis = RedisServer() if has_redis else None
         self.postgres = PostgresServer() if database == "postgresql" else None
         self.llm = SoakLlm()
+        self.variables = dict(variables or {})
         self.servers: list[DaphneServer] = []
         self.lives: list[Life] = []
         self.database_url = ""
@@ -85,6 +99,7 @@ class Deployment:
                 "CHAT_ALLOWED_ORIGINS": self.origin,
                 "LLM_PROVIDERS_FILE": str(providers_file(self.folder, self.llm.url)),
             }
+            variables |= self.variables
             redis_url = self.redis.url if self.redis else None
             for number in range(self.processes):
                 server = DaphneServer(self.database_url, redis_url=redis_url, variables=variables)

@@ -53,9 +53,7 @@ class Soak:
     fault: str = "none"
     faults: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
-    closed: dict[str, int] = field(
-        default_factory=dict
-    )  # sockets closed by servers during faults that should close none
+    closed: dict[str, Counter[int]] = field(default_factory=dict)  # by faults that should close none: codes
 
     async def run(self, seconds: float) -> verdict.Verdict:
         """Talk and break things for so long, heal, compare."""
@@ -150,15 +148,19 @@ class Soak:
         self.ledger.add("recovered", name=name, seconds=round(recovery_s, 3))
         closed = self._closed_since(began)
         if closed and not any(fault.may_close for fault in chosen):
-            self.closed[name] = self.closed.get(name, 0) + closed
+            self.closed.setdefault(name, Counter()).update(closed)
+        codes = ", ".join(f"{count} with {code}" for code, count in closed.items()) or "none"
         self.report(
-            f"{name}: lasted {healed_at - began:.1f} s, first ack {recovery_s:.2f} s after, sockets closed {closed}"
+            f"{name}: lasted {healed_at - began:.1f} s, first ack {recovery_s:.2f} s after, sockets closed: {codes}"
         )
         self.fault = "none"
 
-    def _closed_since(self, began: float) -> int:
+    def _closed_since(self, began: float) -> Counter[int]:
+        """Sockets that the clients did not close themselves, by close code (1006: broken off)."""
         links = [link for device in self._devices() for link in device.links]
-        return sum(link.closed_at is not None and link.closed_at >= began and not link.is_ours for link in links)
+        return Counter(
+            link.close_code or 1006 for link in links if link.closed_at and link.closed_at >= began and not link.is_ours
+        )
 
     async def _show_progress(self) -> None:
         began = time.time()
@@ -235,12 +237,15 @@ def run(
     has_redis: bool,
     scale: float = 1.0,
     plan: tuple[str, ...] = (),
+    variables: dict[str, str] | None = None,
     report: Report = lambda text: None,
 ) -> tuple[verdict.Verdict, Soak]:
     """Run one soak in `folder`, where `events.jsonl` and the servers' logs stay."""
     ledger = Ledger(folder / "events.jsonl")
     try:
-        with Deployment(folder, database=database, processes=processes, has_redis=has_redis) as deployment:
+        with Deployment(
+            folder, database=database, processes=processes, has_redis=has_redis, variables=variables
+        ) as deployment:
             soak = Soak(deployment, ledger, random.Random(seed), report, scale, plan)
             return asyncio.run(soak.run(seconds)), soak
     finally:
