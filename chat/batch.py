@@ -14,10 +14,10 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.models import Count, Model, Q, QuerySet, Sum
@@ -45,8 +45,7 @@ class Deferred(Exception):
     """Another process holds what this job needs; it belongs into the next batch."""
 
 
-@dataclass(slots=True)
-class HeldSession:
+class HeldSession(msgspec.Struct, eq=False):
     """A session's row, locked for this transaction."""
 
     key: uuid.UUID
@@ -59,8 +58,7 @@ class HeldSession:
     is_touched: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A message that was stored before under the same ref, or in this batch."""
 
     key: uuid.UUID

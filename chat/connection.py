@@ -87,6 +87,10 @@ class Connection:
         """Send a frame to the session's other connections."""
         self.runtime.hub.broadcast(groups.of_session(session_id), frame, except_for=self)
 
+    def reaches_others(self, session_id: str) -> bool:
+        """Whether a broadcast to the session may be heard by anybody; if not, its frame need not be made."""
+        return self.runtime.hub.reaches_others(groups.of_session(session_id), self)
+
     def register(self, session_id: str, position: int | None = None) -> None:
         """Bind to a session whose owner was checked; the least recently used one over the limit leaves.
 

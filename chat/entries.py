@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from chat.llm.base import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A validated user message. Without `session_id` it opens a session."""
 
     user_id: str
@@ -17,11 +17,10 @@ class Draft:
     session_id: str | None = None
     ref: str | None = None
     model_id: str = ""
-    metadata: dict[str, object] = field(default_factory=dict)
+    metadata: dict[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     session_id: str
     seq: int
@@ -31,8 +30,7 @@ class Stored:
     new_title: str | None = None  # the message gave its session this title
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(msgspec.Struct, frozen=True):
     reply_id: str
     session_id: str
     message_id: str
@@ -40,8 +38,7 @@ class Retried:
     is_new: bool
 
 
-@dataclass(slots=True)
-class Figures:
+class Figures(msgspec.Struct):
     """What a reply cost and took; None where it is not known."""
 
     usage: Usage | None = None
@@ -49,8 +46,7 @@ class Figures:
     total_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """How a reply ended. `message_id` and `seq` are None when no text had arrived."""
 
     state: str
@@ -58,8 +54,7 @@ class Ended:
     seq: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(msgspec.Struct, frozen=True):
     """A running reply whose process is gone, taken over by this one."""
 
     reply_id: str

@@ -15,6 +15,7 @@ from enum import Flag, auto
 from typing import Any
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _BACKLOG_FRAMES = 64  # frames that wait for the application before the client is held; it takes milliseconds for each
 _BACKLOG_BYTES = 262_144  # or bytes: two frames of the largest size that is answered in words
@@ -37,6 +38,10 @@ class Flow:
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
+
+    def write_now(self, send: Send, event: dict[str, Any]) -> bool:
+        """Send an event without a task's help, where the server's `send` never waits; return whether it was."""
+        return False
 
     async def wait_until_writable(self) -> None:
         """Return when the client has read what was written, or is gone."""
@@ -85,6 +90,18 @@ class DaphneFlow(Flow):
     @property
     def is_writable(self) -> bool:  # type: ignore[override]  # a constant where there is no transport
         return self._opening is None
+
+    def write_now(self, send: Send, event: dict[str, Any]) -> bool:
+        if self._opening is not None or self._is_finished:
+            return False
+        # daphne's `send` is a coroutine that hands the frame to the transport and ends: one step is all of it.
+        try:
+            send(event).send(None)  # type: ignore[attr-defined]
+        except StopIteration:
+            return True
+        except Exception:
+            return False  # the writer runs into the same, and closes the connection
+        raise RuntimeError("daphne's send has waited")
 
     async def wait_until_writable(self) -> None:
         if self._opening is not None:

@@ -96,6 +96,13 @@ class Hub:
             del self._members[group]
             self._link.look_at(group)
 
+    def reaches_others(self, group: str, member: Member) -> bool:
+        """Whether anybody but `member` may hear a broadcast; if not, its frame need not be made."""
+        if self._link.must_publish:
+            return True
+        members = self._members.get(group, ())
+        return len(members) > 1 or (bool(members) and member not in members)
+
     def broadcast(self, group: str, frame: protocol.Frame, *, except_for: Member | None = None) -> Delivery:
         """Hand a frame to every member of the group, here and, through the layer, on other processes.
 

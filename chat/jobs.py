@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -27,8 +27,7 @@ from errors.keys import new_key
 from errors.taxonomy import DATABASE_ERROR, DUPLICATE_MISMATCH, NOT_FOUND, SESSION_ENDED, Outcome
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Job:
+class Job(msgspec.Struct, eq=False, kw_only=True):
     """One thing to make durable.
 
     Attributes:
@@ -63,13 +62,12 @@ class Job:
             raise ChatError(DATABASE_ERROR, outcome=Outcome.REJECTED, detail="not stored, as it turned out")
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Append(Job):
+class Append(Job, eq=False, kw_only=True):
     """Store a user message, and its pending reply with it."""
 
     draft: Draft
     owner_key: Any
-    message_key: uuid.UUID = field(default_factory=new_key)
+    message_key: uuid.UUID = msgspec.field(default_factory=new_key)
     # Made with the first run that needs them.
     reply_key: uuid.UUID | None = None
     new_session_key: uuid.UUID | None = None
@@ -159,15 +157,14 @@ class Append(Job):
         )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Retry(Job):
+class Retry(Job, eq=False, kw_only=True):
     """Answer a message again, unless its answer is running or complete."""
 
     message_id: str
     user_id: str
     owner_key: Any
     model_id: str
-    reply_key: uuid.UUID = field(default_factory=new_key)
+    reply_key: uuid.UUID = msgspec.field(default_factory=new_key)
 
     def run(self, batch: Batch) -> Retried:
         session = batch.session(self.session_key) if self.session_key is not None else None
@@ -201,8 +198,7 @@ class Retry(Job):
         return Retried(str(reply_key), str(session.key), self.message_id, seq, is_new)
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class EndReply(Job):
+class EndReply(Job, eq=False, kw_only=True):
     """End a reply and store its text as a message. Only the process that runs it can."""
 
     reply_id: str
@@ -210,7 +206,7 @@ class EndReply(Job):
     text: str
     public_error: dict[str, object] | None
     figures: Figures
-    message_key: uuid.UUID = field(default_factory=new_key)
+    message_key: uuid.UUID = msgspec.field(default_factory=new_key)
 
     def run(self, batch: Batch) -> Ended | None:
         session = batch.session(self.session_key) if self.session_key is not None else None
@@ -248,8 +244,7 @@ class EndReply(Job):
         return Ended(stored["state"], str(answer) if answer else None, stored["answer__seq"])
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Checkpoint(Job):
+class Checkpoint(Job, eq=False, kw_only=True):
     """Store a running reply's text so far and renew its lease.
 
     Its result: whether somebody asked to stop; None when the reply is no longer ours to write.
@@ -270,8 +265,7 @@ class Checkpoint(Job):
         return bool(ours.values_list("stop_requested", flat=True).first())
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class RequestStop(Job):
+class RequestStop(Job, eq=False, kw_only=True):
     """Leave the wish to stop for the process that runs the reply; it looks at every checkpoint."""
 
     reply_id: str
@@ -282,8 +276,7 @@ class RequestStop(Job):
         running.update(stop_requested=True)
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class ClaimOrphans(Job):
+class ClaimOrphans(Job, eq=False, kw_only=True):
     """Take over replies whose process has not renewed its lease; each goes to one claimant only."""
 
     limit: int = 20

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from chat.encoded import Encoded
-from chat.flow import Flow, Hold
+from chat.flow import Flow, Hold, Send
 from errors.taxonomy import CLOSE_INTERNAL, CLOSE_SLOW
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 log = structlog.stdlib.get_logger("chat.outbox")
 
@@ -81,6 +78,8 @@ class Outbox:
         if self._frames and (len(self._frames) + len(frames) > size or self._chars + chars > max_chars):
             self._crowd()
         elif self._close_code is None:
+            if not self._frames and len(frames) == 1 and self._flow.write_now(self._send, frames[0].send_event):
+                return True
             self._frames.extend(frames)
             self._chars += chars
             self._wake.set()

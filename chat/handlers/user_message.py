@@ -35,7 +35,8 @@ async def handle(connection: Connection, message: protocol.UserMessage) -> None:
     )
     if stored.duplicate:
         return
-    connection.broadcast(stored.session_id, frames.user_message(stored, draft))
+    if connection.reaches_others(stored.session_id):
+        connection.broadcast(stored.session_id, frames.user_message(stored, draft))
     runtime.activity.note(connection.user_id, stored.session_id)
     if stored.new_title:
         runtime.hub.broadcast(
