@@ -61,15 +61,15 @@ class DocsProject:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def follow(self, page: Path, *, is_served: bool = True) -> None:
-        """Do what the page says, from top to bottom."""
+    def follow(self, page: Path, *, is_served: bool = True, is_prepared: bool = False) -> None:
+        """Do what the page says, from top to bottom; `is_prepared`: the project it speaks of is there already."""
         text = page.read_text().replace(EXAMPLE_PORT, str(self.port))
         for name in BEGINS_WITH.findall(text):
             if name in self.finished:
                 shutil.copytree(self.finished[name], self.folder, dirs_exist_ok=True)
             else:
                 self.follow(page.parent / name, is_served=False)
-        for commands in BEFORE.findall(text):
+        for commands in () if is_prepared else BEFORE.findall(text):
             self.run(commands)
         for kind, target, body in BLOCK.findall(text):
             if kind == "run":

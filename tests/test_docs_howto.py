@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,24 @@ HOW_TO = DOCS / "how-to"
 FENCE = re.compile(r"^(.*)\n```(python|sh|toml|ini|nginx)$", re.MULTILINE)
 MARK = re.compile(r"<!-- ((file|append): \S+|run|serve|not run: .+) -->$")
 PAGES = [DOCS / "tutorial.md", *sorted(HOW_TO.glob("*.md"))]
-CREATE_USERS = """
-from django.contrib.auth import get_user_model
-create = get_user_model().objects.create_user
-create("alice", password="pw")
-create("olivia", password="pw", is_staff=True, is_superuser=True)
+PERSON = """
+import uuid
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+class Person(AbstractUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    username = None
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+"""
+CREATE_PEOPLE = """
+from people.models import Person
+for name, is_staff in (("alice", False), ("olivia", True)):
+    person = Person(email=f"{name}@localhost", is_staff=is_staff, is_superuser=is_staff)
+    person.set_password("pw")
+    person.save()
 """
 
 
@@ -63,11 +77,19 @@ def test_its_code_works_and_its_tests_pass(tmp_path: Path, packages: Path, insta
 
 
 async def test_an_existing_project_has_the_chat_and_its_admin(project: DocsProject) -> None:
-    project.follow(HOW_TO / "install.md", is_served=False)
-    project.run(f"python manage.py shell --no-imports -c '{CREATE_USERS}'")
+    """One with a user model of its own: UUIDs for keys, and a mail address to sign in with."""
+    project.run(
+        "django-admin startproject mysite . && python manage.py startapp shop && python manage.py startapp people"
+    )
+    (project.folder / "people" / "models.py").write_text(PERSON)
+    with (project.folder / "mysite" / "settings.py").open("a") as settings:
+        settings.write("INSTALLED_APPS += ['people']\nAUTH_USER_MODEL = 'people.Person'\n")
+    project.run("python manage.py makemigrations people")
+    project.follow(HOW_TO / "install.md", is_served=False, is_prepared=True)
+    project.run(f"python manage.py shell --no-imports -c {shlex.quote(CREATE_PEOPLE)}")
     project.follow_server(HOW_TO / "install.md")
     alice, olivia = SiteClient(project.url, prefix="/assistant"), SiteClient(project.url, prefix="/assistant")
-    alice.sign_in("alice", "pw")
+    alice.sign_in("alice@localhost", "pw")
     assert alice.get_text("/assistant/")[0] == 200
     assert alice.get_text("/static/chat/client.js")[0] == 200
     assert alice.get_text("/assistant/errors/LLM_TIMEOUT")[0] == 200
@@ -78,10 +100,14 @@ async def test_an_existing_project_has_the_chat_and_its_admin(project: DocsProje
         await socket.expect("ai_response", reply_id=ack["reply_id"], state="complete", timeout=20)
         await socket.send(type="stop", ref="r2", reply_id="nobodys")
         reference = (await socket.expect("error", ref="r2"))["error"]["reference"]
-    olivia.sign_in("olivia", "pw")
-    for address in ("/admin/", "/admin/chat/chatsession/", "/admin/errors/routingfailure/", "/admin/auth/user/"):
+    olivia.sign_in("olivia@localhost", "pw")
+    for address in ("/admin/", "/admin/chat/chatsession/", "/admin/errors/routingfailure/"):
         assert olivia.get_text(address)[0] == 200, address
+    assert "failure-lookup" in olivia.get_text("/admin/")[1]
     wait_until(lambda: "NOT_FOUND" in record_of(olivia, reference), "the record is there")
+    status, transcript = olivia.get_text(f"/admin/chat/chatsession/{ack['session_id']}/change/")
+    assert status == 200
+    assert "hello" in transcript
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: document.name)
