@@ -5,26 +5,23 @@ JSON in production, readable in development. A client's text can neither forge a
 
 from __future__ import annotations
 
-import atexit
 import logging
-import queue
 import sys
 import textwrap
 from collections.abc import Mapping, MutableMapping
-from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 import structlog
 from django.utils.functional import Promise
-from prometheus_client import Counter
 
-from errors.redaction import redact, redact_end
+from errors.background import BackgroundHandler
+from errors.log_values import redact_value
+from errors.redaction import redact_end
 
 RECORDED = "chat.routing_failed"  # the line of a recorded failure; its texts were redacted with the message at hand
-LINES_DROPPED = Counter("chat_log_lines_dropped", "Log lines that the log's queue had no room for.")
 
+_MAX_VALUE_CHARS = 20_000  # characters of one value of another library's record, its beginning
 _MAX_TRACEBACK_CHARS = 20_000  # characters of a traceback that is no recorded failure's, its end
-_QUEUE_SIZE = 10_000  # lines; a reader of our stderr that stalls must not stall the event loop
 
 # Applied to structlog's events and to the standard library's records alike.
 _SHARED: list[Any] = [
@@ -33,19 +30,6 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-
-
-class BackgroundHandler(QueueHandler):
-    """Hands records to the writing thread as they are; formatting happens there. A full queue drops and counts."""
-
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            LINES_DROPPED.inc()
 
 
 _is_background = False
@@ -90,17 +74,12 @@ def configure(*, as_json: bool, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(formatter(as_json=as_json))
-    background = BackgroundHandler(queue.Queue(_QUEUE_SIZE))
-    listener = QueueListener(background.queue, output)
-    listener.start()
     global _is_background
     _is_background = True
-    atexit.register(listener.stop)
-
+    # Who called, from which thread and process: in no line, and found out anew for every one.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    root.handlers = [background]
+    root.handlers = [BackgroundHandler(sys.stderr, formatter(as_json=as_json))]
     root.setLevel(logging.INFO)
     for name in ("errors", "chat"):
         logging.getLogger(name).setLevel(level)
@@ -127,12 +106,13 @@ def _made(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]
 
 
 def _redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Other libraries' lines name what they connect to."""
+    """Other libraries' lines name what they connect to, and whatever they add to a record as `extra`."""
     event.pop("message", None)  # the event once more, where another handler has formatted the record before
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
+    kept = {key: event.pop(key) for key in _NOT_TEXT & event.keys()}
+    return {**redact_value(event, _MAX_VALUE_CHARS), **kept}
+
+
+_NOT_TEXT = frozenset({"_record", "_from_structlog", "exc_info"})  # for the processors that come later
 
 
 def _redacted_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -144,7 +124,7 @@ def _redacted_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> Mut
 
 def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """For the readable log: no value can begin a line or steer a terminal, and a traceback's lines are indented."""
-    shown = {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
+    shown = {_visible(key): _visible(value) if isinstance(value, str) else value for key, value in event.items()}
     if event.get("exception"):
         text = _visible(event["exception"].rstrip(), but="\n")
         shown["exception"] = textwrap.indent(text, "    ", lambda line: True)

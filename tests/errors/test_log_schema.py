@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import re
@@ -15,7 +16,8 @@ from prometheus_client import REGISTRY
 
 from chat import protocol, router, sessions
 from chat.llm import demo
-from errors import metrics, recorder
+from errors import logs, metrics, recorder
+from errors.background import BackgroundHandler
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 from tests.errors.written_log import WrittenLog
@@ -150,6 +152,50 @@ class TestForgery:
         check_shape(log)
         assert "canary-77" not in log.json_text + log.readable_text
 
+    def test_whatever_they_add_to_a_record_holds_no_secret(self):
+        """Nested, as bytes, under a telling name, in an object's own words, as a key, in the arguments."""
+        dsn = "postgres://app:canary-79@db/prod"
+        extra = {
+            "request": {"headers": [("authorization", "canary-79"), (b"cookie", b"sessionid=canary-79")]},
+            "deep": [{"a": ({"b": [dsn, {"password": "canary-79", "x-api-key": b"canary-79", "max_tokens": 512}]},)}],
+            "client_secret": "canary-79",
+            "connection": Stranger(f"<connection to {dsn}>"),
+            "circle": circle(dsn),
+            dsn: 1,
+            "exceptions": [ValueError(dsn)],
+        }
+        logger = logging.getLogger("some.supplier")
+        with WrittenLog() as log:
+            logger.warning("connected", extra=extra)
+            logger.warning("connected to %(url)s", {"url": dsn})
+            logger.warning("connected to %s and %s", dsn, {"password": "canary-79"})
+        assert "canary-79" not in log.json_text + log.readable_text
+        assert len(log.lines) == 3
+        line = log.lines[0]
+        assert line["deep"][0]["a"][0]["b"][1]["max_tokens"] == 512
+        assert line["connection"].startswith("<connection to postgres://app:")
+        check_shape(log)
+
+    def test_what_they_add_is_bounded(self):
+        """A line stays a line: neither a million entries, nor a megabyte, nor an object that cannot be shown."""
+        extra = {"many": list(range(10**6)), "long": "x" * 10**6, "broken": Stranger(None), "lines\nin a name": "\n"}
+        with WrittenLog() as log:
+            logging.getLogger("some.supplier").warning("added", extra=extra)
+        (line,) = log.lines
+        assert len(log.json_text) < 50_000
+        assert "ValueError" in line["broken"]
+        check_shape(log)
+
+    def test_a_record_that_cannot_be_formatted_is_written_all_the_same(self):
+        stream = io.StringIO()
+        handler = BackgroundHandler(stream, logs.formatter(as_json=True))
+        for message, args in (("of %d things", ("redis://:canary-80@cache/0",)), ("%s", (Stranger(None),))):
+            handler.handle(logging.LogRecord("some.supplier", logging.ERROR, "", 0, message, args, None))
+        handler.flush()
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        assert [line["event"].split(" (")[0] for line in lines] == ["of %d things", "%s"]
+        assert all("cannot be formatted" in line["event"] and line["level"] == "error" for line in lines)
+
     async def test_a_task_that_died_is_logged_without_secrets(self, alice, own_runtime):
         from chat import runtime
 
@@ -163,6 +209,24 @@ class TestForgery:
         (line,) = log.events("chat.task_died")
         assert "is away" in line["exception"]
         assert "canary-78" not in log.json_text + log.readable_text
+
+
+class Stranger:
+    """Somebody else's object: it shows itself in words of its own, or cannot."""
+
+    def __init__(self, words: str | None) -> None:
+        self.words = words
+
+    def __repr__(self) -> str:
+        if self.words is None:
+            raise ValueError("no words")
+        return self.words
+
+
+def circle(*entries: Any) -> list[Any]:
+    found = [*entries]
+    found.append(found)
+    return found
 
 
 def check_shape(log: WrittenLog) -> None:

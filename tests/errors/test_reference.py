@@ -21,12 +21,12 @@ LOOK_ALIKES = {"0": "0oO", "1": "1iIlL"}
 @given(st.integers(0, 2**40 - 1))
 def test_forty_bits_become_eight_letters(bits):
     """Every number is another reference, of letters that cannot be mistaken for each other."""
-    original = failure.secrets.randbits
-    failure.secrets.randbits = lambda count: bits if count == 40 else original(count)
+    original = failure.random.getrandbits
+    failure.random.getrandbits = lambda count: bits if count == 40 else original(count)
     try:
         reference = new_reference()
     finally:
-        failure.secrets.randbits = original
+        failure.random.getrandbits = original
     assert re.fullmatch(rf"E-[{ALPHABET}]{{4}}-[{ALPHABET}]{{4}}", reference)
     number = 0
     for letter in reference[2:].replace("-", ""):

@@ -14,10 +14,10 @@ import pytest
 from django.db import connections
 
 from errors import recorder, report
+from errors.background import BackgroundHandler
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
-from errors.logs import BackgroundHandler
 from errors.models import RoutingFailure
 from errors.redaction import TEXT_MARK
 from errors.rows import row_writer
