@@ -78,6 +78,14 @@ class Device:
         if link is not None and link.id and not link.is_leaving and not link.is_over:
             await link.send(dict(frame), is_asking="ref" in frame)
 
+    def reload(self) -> None:
+        """Lose everything but the outbox, as a page that is loaded again."""
+        self.conversations.clear()
+        for known in (self._unread, self._missing_since, self._resumed):
+            known.clear()
+        if self.link is not None:
+            self.link.abort("the page is loaded again")
+
     @property
     def is_connected(self) -> bool:
         return self.link is not None and bool(self.link.id) and not self.link.is_over

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import random
 import time
 from collections.abc import Awaitable, Callable
 
 from tests.faults.device import Device
 from tests.faults.ledger import Said
+from tests.faults.person import Person
 from tests.faults.provider import FAULT_COMMANDS, HTTP_MODEL, SCENARIOS
 
 MAX_WAITING = 6  # messages in an outbox; then a person waits
@@ -24,6 +26,7 @@ class Mood:
         self.is_active = True  # off: nothing new is said
         self.duplicates_until = 0.0
         self.bad_provider_until = 0.0
+        self.people: list[Person] = []
 
     def is_on(self, until: float) -> bool:
         return time.time() < until
@@ -115,14 +118,36 @@ async def choose_model(device: Device, mood: Mood) -> None:
 async def make_a_mistake(device: Device, mood: Mood) -> None:
     ref = device.new_ref("x")
     session_id = _session(device, is_answered=True) or "none"
+    theirs = [key for person in mood.people if person is not device.person for key in person.sessions] or ["none"]
+    foreign = device.rng.choice(theirs)
     mistakes = [
         {"type": "nonsense", "ref": ref},
         {"type": "user_message", "ref": ref, "session_id": session_id, "content": ""},
-        {"type": "user_message", "ref": ref, "session_id": "00000000-0000-4000-8000-000000000000", "content": "mine?"},
+        {"type": "user_message", "ref": ref, "session_id": foreign, "content": "is this mine?"},
+        {"type": "resume", "ref": ref, "session_id": foreign, "last_seq": 0},
         {"type": "user_message", "ref": ref, "session_id": session_id, "content": "x" * 10_001},
         {"type": "resume", "ref": ref, "session_id": session_id},
     ]
     await device.ask(**device.rng.choice(mistakes))
+
+
+async def reload(device: Device, mood: Mood) -> None:
+    """The page is loaded again: what waits is sent again, what was seen is asked for from the beginning."""
+    if device.is_connected:
+        device.reload()
+
+
+async def read_history(device: Device, mood: Mood) -> None:
+    """Look at a session over HTTP; what goes wrong there has a reference, too."""
+    if (session_id := _session(device, is_answered=True)) is None:
+        return
+    try:
+        status, body = await asyncio.to_thread(device.person.site.get_json, f"/chat/sessions/{session_id}")
+    except (OSError, AssertionError, http.client.HTTPException):
+        device.ledger.unread_answers.append(time.time())
+        return
+    if status != 200 and "reference" in body:
+        device.ledger.see_reference(body, device.name)
 
 
 HABITS: dict[Callable[[Device, Mood], Awaitable[object]], int] = {
@@ -136,6 +161,8 @@ HABITS: dict[Callable[[Device, Mood], Awaitable[object]], int] = {
     retry: 4,
     choose_model: 2,
     make_a_mistake: 3,
+    reload: 1,
+    read_history: 2,
 }
 
 

@@ -40,6 +40,7 @@ class Ledger:
         self.told: dict[str, float] = {}  # reference -> when a client first saw it
         self.counts: Counter[str] = Counter()  # events by name
         self.last_ack_at = 0.0
+        self.unread_answers: list[float] = []  # when an HTTP request broke off
         self.unread_connects: list[float] = []  # when a handshake failed, or a client left that had read nothing
         self.strikes: list[tuple[str, str]] = []  # (number of the verdict, what happened), noticed on the way
 

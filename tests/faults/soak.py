@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,7 @@ class Soak:
 
     async def run(self, seconds: float) -> verdict.Verdict:
         """Talk and break things for so long, heal, compare."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))  # for requests to a server that hangs
         await self._invite()
         tasks = [asyncio.create_task(device.run()) for device in self._devices()]
         try:
@@ -88,6 +90,7 @@ class Soak:
                 self.stranger = person
                 continue
             self.people.append(person)
+            self.mood.people.append(person)
             for number in range(DEVICES):
                 Device(person, number + 1, self.deployment, self.ledger, random.Random(self.rng.getrandbits(32)))
 

@@ -21,6 +21,7 @@ NUMBERS = ("lost", "duplicated", "reordered", "unanswered", "failures_untold")
 KILLED_ROWS_S = 15.0  # a killed process takes rows with it: 0.2 s of lingering, and those that waited for their frame
 KILLED_LINES_S = 2.0  # and lines that its log's thread had not written
 UNREAD_S = 15.0  # above the client's time limit for a handshake
+HTTP_S = 25.0  # above the client's time limit for an answer
 READ_S = 2.0  # a connection that lives so long after its failure has read the frame
 
 Finding = tuple[str, str]
@@ -194,6 +195,10 @@ def _untold(truth: Truth, ledger: Ledger, people: list[Person], lines: dict[str,
                     yield "failures_untold", f"{what} is a reply's end and was shown to no client"
             elif not _died_within(line, KILLED_ROWS_S):
                 yield "failures_untold", f"{what} is recorded for reply {line.reply_id}, which ended otherwise"
+        elif line.stage == "http":
+            is_read = not _is_near(line.at, ledger.unread_answers, HTTP_S)
+            if reference not in ledger.told and is_read and not _died_within(line, READ_S):
+                yield "failures_untold", f"{what} was told in no answer"
         elif line.connection_id in links:
             link = links[line.connection_id]
             lived_s = (link.closed_at or float("inf")) - line.at
