@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import re
 from typing import Annotated
 
@@ -23,6 +24,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     path_prefix: str = "/chat"  # where pages, API and socket live; a proxy forwards this one path
     single_process: bool = False  # one server process only: the in-memory channel layer is enough
 
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may say from where a connection comes
     access_check_s: PositiveSeconds = 60  # seconds until a login that ended unheard of closes its sockets; one query
 
     # What a client may send. Lengths count characters (Unicode code points).
@@ -30,6 +32,10 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_content_chars: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000  # as JSON escapes, within a frame
     max_registrations: Positive = 20  # sessions of one connection; the least recently used leaves
     message_types: tuple[str, ...] = ()  # dotted paths to a project's own `MessageType`s
+    address_messages_per_minute: Positive = 1_200  # per client address, over all its people; an office stays below
+    connection_frames_per_minute: Positive = 600  # per connection, of any type; a page sends a few
+    connections_per_user: Positive = 20  # tabs and devices; each may cost a megabyte
+    handshakes_per_minute: Positive = 1_200  # per client address; an office of a thousand comes back after a restart
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
     refused_per_minute: Positive = 600  # per connection; frames no good client sends: each costs an answer and a record
     max_running_replies: Positive = 3  # per user; each one costs a provider request
@@ -79,6 +85,14 @@ def chat() -> ChatSettings:
                 f"CHAT['allowed_origins'] (environment: CHAT_ALLOWED_ORIGINS) has {origin!r}: an origin is "
                 "scheme://host or scheme://host:port, in lower case, without a path."
             )
+    for proxy in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"CHAT['trusted_proxies'] (environment: CHAT_TRUSTED_PROXIES) has {proxy!r}: "
+                "it must be an address or a network, as 10.0.0.7 or 10.0.0.0/24."
+            ) from None
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", settings.path_prefix):
         raise ImproperlyConfigured(
             f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "

@@ -25,13 +25,15 @@ class Connection:
     """One accepted WebSocket of one user.
 
     Attributes:
+        address: From where it comes, for limits; None where that tells nobody apart.
         route: The facts of the request that is being handled; requests of one connection come one after another.
     """
 
-    def __init__(self, runtime: Runtime, *, login: Login, outbox: Outbox) -> None:
+    def __init__(self, runtime: Runtime, *, login: Login, outbox: Outbox, address: str | None = None) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = login.user_id
         self.login = login
+        self.address = address
         self.runtime = runtime
         self.route = RouteContext(Stage.CONNECT)
         self.outbox = outbox

@@ -17,8 +17,9 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
 
-from chat import auth, conf, decode, flow, origins, pipeline, protocol, runtime, telemetry
+from chat import addresses, auth, conf, decode, flow, groups, origins, pipeline, protocol, runtime, telemetry
 from chat.connection import Connection
+from chat.connection_leases import Lease
 from chat.encoded import Encoded
 from chat.flood import RefusalLimit
 from chat.outbox import Outbox
@@ -26,7 +27,22 @@ from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import CLOSE_FLOOD, CLOSE_INTERNAL, CLOSE_RESTARTING, Category, Stage
+from errors.taxonomy import (
+    CLOSE_FLOOD,
+    CLOSE_INTERNAL,
+    CLOSE_RESTARTING,
+    CLOSE_TOO_MANY_CONNECTIONS,
+    CONNECTION_LIMIT_EXCEEDED,
+    TOO_MANY_REQUESTS,
+    Category,
+    Stage,
+)
+
+# Of refusals that are no matter of signing in.
+_CLOSE_AT_CONNECT = {
+    CONNECTION_LIMIT_EXCEEDED.name: CLOSE_TOO_MANY_CONNECTIONS,
+    TOO_MANY_REQUESTS.name: CLOSE_FLOOD,
+}
 
 log = structlog.stdlib.get_logger("chat.consumers")
 
@@ -45,6 +61,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._guarded_connect = ErrorMiddleware(self._connect)
         self._guarded_receive = ErrorMiddleware(self._receive)
         self._writer: asyncio.Task[None] | None = None
+        self._lease: Lease | None = None
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
         self._refusals = RefusalLimit(conf.chat().refused_per_minute)
@@ -73,6 +90,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.outbox is not None:
             self.outbox.dispose()
         self._flow.finish()
+        if self._lease is not None:
+            self.runtime.leases.release(self._lease)
         if self.connection is not None:
             self.runtime.connections.pop(self.connection.id, None)
             self.connection.detach()
@@ -92,7 +111,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             # A browser cannot see a refused handshake: accept, say why, close.
             outbox = self.outbox or await self._accept()
             self._tell(failure, outbox)
-            outbox.close(failure.spec.close_code or CLOSE_INTERNAL)
+            outbox.close(failure.spec.close_code or _CLOSE_AT_CONNECT.get(failure.spec.name, CLOSE_INTERNAL))
         finally:
             failure.settle(None, deliveries=0)  # unless somebody was told
 
@@ -100,16 +119,29 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         origins.check(self.scope)
         if await self._is_sent_away():
             return
+        address = addresses.of(self.scope)
+        if address is not None:
+            limits = self.runtime.limits
+            await limits.take(limits.window("handshake", address), conf.chat().handshakes_per_minute)
         signed_in = await self.runtime.threads.run(auth.sign_in, origins.cookies_of(self.scope))
         if await self._is_sent_away():
             return
         context.user_id = signed_in.user_id
-        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept())
+        self._lease = await self._take_lease(signed_in.user_id)
+        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept(), address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
+
+    async def _take_lease(self, user_id: str) -> Lease:
+        try:
+            return await self.runtime.leases.take(user_id)
+        except ChatError:
+            if self.runtime.leases.is_first_refusal(user_id):
+                self.runtime.hub.broadcast(groups.of_user(user_id), protocol.at_connection_limit())
+            raise
 
     async def _is_sent_away(self) -> bool:
         """Whether the server is going down: come back to the next one."""

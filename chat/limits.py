@@ -1,65 +1,133 @@
-"""How many messages a person may send. Counted in Redis for all processes, or here where there is none."""
+"""How much one connection, one person and one address may do in a minute.
+
+Counted in this process first, which costs no more than a few additions. Where there is Redis, what may be done on all
+processes together is taken from it in small portions: most messages ask nobody. While Redis does not answer, each
+process counts for itself: a limit that is too generous beats a chat that is down.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
+import weakref
+from collections import OrderedDict
 from typing import Any
 
-import structlog
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 
-from chat import conf
+from chat.redis_gate import RedisAway, RedisGate
 from errors.exceptions import ChatError
 from errors.taxonomy import TOO_MANY_REQUESTS
 
-log = structlog.stdlib.get_logger("chat.limits")
+_WINDOW_S = 60.0
+_PORTIONS = 20  # a process takes a twentieth of the limit at once: so much can be left unused on each process
+_PORTION_S = 10.0  # seconds that a portion may be used up in; what is left is lost
+_MAX_WINDOWS = 100_000  # keys without a connection, about 30 MB; the one that came longest ago leaves
 
-_REDIS_TIMEOUT_S = 0.1  # seconds; a person waits for this on every message while Redis is hung
-_REDIS_PAUSE_S = 5.0  # seconds that Redis is left alone after it did not answer
 
+class Window:
+    """What one key did in this minute and the last, and what it may do of the limit that all processes share."""
 
-class MessageLimit:
-    """Messages per user and minute. One per event loop; owned by `runtime`.
+    __slots__ = ("__weakref__", "_before", "_began", "_count", "key", "portion", "portion_until")
 
-    While Redis does not answer, each process counts for itself: a limit that is too generous beats a chat that is down.
-    """
+    def __init__(self, key: str = "") -> None:
+        self.key = key
+        self.portion = 0  # taken from the shared limit and not used yet
+        self.portion_until = 0.0
+        self._began = time.monotonic()
+        self._count = 0
+        self._before = 0
 
-    def __init__(self, redis_url: str) -> None:
-        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._shared: SlidingWindowCounterRateLimiter | None = None
-        if redis_url:
-            storage: Any = storage_from_string(f"async+{redis_url}", implementation="redispy")
-            self._shared = SlidingWindowCounterRateLimiter(storage)
-        self._shared_again_at = 0.0  # monotonic seconds
-
-    async def hit(self, user_id: str) -> None:
-        """Count one message.
+    def take(self, limit: int) -> None:
+        """Count one.
 
         Raises:
-            ChatError: TOO_MANY_REQUESTS, with the time until the next one is accepted.
+            ChatError: TOO_MANY_REQUESTS, with the time until the next one; nothing was counted.
         """
-        limit = RateLimitItemPerMinute(conf.chat().messages_per_minute)
-        if self._shared is not None and time.monotonic() >= self._shared_again_at:
-            try:
-                async with asyncio.timeout(_REDIS_TIMEOUT_S):
-                    await _hit(self._shared, limit, user_id)
-                return
-            except ChatError:
-                raise
-            except Exception as exc:
-                self._shared_again_at = time.monotonic() + _REDIS_PAUSE_S
-                log.warning("chat.limit_counts_locally", cause=type(exc).__name__)
-        await _hit(self._local, limit, user_id)
+        elapsed = time.monotonic() - self._began
+        if elapsed >= _WINDOW_S:
+            self._before = self._count if elapsed < 2 * _WINDOW_S else 0
+            self._count = 0
+            self._began += elapsed - elapsed % _WINDOW_S
+            elapsed %= _WINDOW_S
+        if self._before * (1 - elapsed / _WINDOW_S) + self._count + 1 > limit:
+            raise too_many(limit, self._wait_s(limit, elapsed))
+        self._count += 1
+
+    def give_back(self) -> None:
+        """The one that was counted last did not happen."""
+        self._count -= 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it counts any more; a new one would do as well."""
+        return time.monotonic() - self._began > 2 * _WINDOW_S
+
+    def _wait_s(self, limit: int, elapsed: float) -> float:
+        """How long until what is weighed of the last minute leaves room for one."""
+        if self._count < limit:
+            return (1 - (limit - 1 - self._count) / self._before) * _WINDOW_S - elapsed
+        return _WINDOW_S - elapsed + (1 - (limit - 1) / self._count) * _WINDOW_S
 
 
-async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItemPerMinute, user_id: str) -> None:
-    if await limiter.hit(limit, "messages", user_id):
-        return
-    window = await limiter.get_window_stats(limit, "messages", user_id)
-    wait_ms = max(1, math.ceil((window.reset_time - time.time()) * 1000))
-    raise ChatError(TOO_MANY_REQUESTS, retry_after_ms=wait_ms, detail=f"{limit.amount} messages a minute")
+class Limits:
+    """One per event loop; owned by `runtime`."""
+
+    def __init__(self, redis: RedisGate) -> None:
+        self._redis = redis
+        self._windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, Window] = OrderedDict()  # kept also when nobody is connected any more
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        if redis.url:
+            pool = redis.client.connection_pool
+            storage: Any = storage_from_string(f"async+{redis.url}", implementation="redispy", connection_pool=pool)
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+
+    def window(self, kind: str, name: str) -> Window:
+        """Return the window of a key; held by who counts on it."""
+        key = f"{kind}/{name}"
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window(key)
+        self._recent[key] = window
+        self._recent.move_to_end(key)
+        while len(self._recent) > _MAX_WINDOWS or next(iter(self._recent.values())).is_over:
+            self._recent.popitem(last=False)
+        return window
+
+    async def take(self, window: Window, limit: int) -> None:
+        """Count one on all processes.
+
+        Raises:
+            ChatError: TOO_MANY_REQUESTS, with the time until the next one; nothing was counted.
+        """
+        window.take(limit)
+        if self._shared is None or not self._redis.is_up:
+            return
+        if window.portion > 0 and time.monotonic() < window.portion_until:
+            window.portion -= 1
+            return
+        try:
+            await self._redis.ask(self._take_portion(self._shared, window, limit))
+        except RedisAway:
+            return
+        except ChatError:
+            window.give_back()
+            raise
+
+    async def _take_portion(self, shared: SlidingWindowCounterRateLimiter, window: Window, limit: int) -> None:
+        item = RateLimitItemPerMinute(limit)
+        size = max(1, limit // _PORTIONS)
+        if size > 1 and await shared.hit(item, window.key, cost=size):
+            window.portion += size - 1
+            window.portion_until = time.monotonic() + _PORTION_S
+        elif not await shared.hit(item, window.key):
+            stats = await shared.get_window_stats(item, window.key)
+            raise too_many(limit, stats.reset_time - time.time())
+
+
+def too_many(limit: int, wait_s: float) -> ChatError:
+    wait_ms = max(1, math.ceil(wait_s * 1000))
+    return ChatError(TOO_MANY_REQUESTS, retry_after_ms=wait_ms, detail=f"{limit} a minute")

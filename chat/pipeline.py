@@ -13,6 +13,7 @@ from functools import partial
 from chat import conf, message_types, protocol, router, sessions, telemetry
 from chat.connection import Connection
 from chat.fault_middleware import FaultMiddleware
+from chat.limits import Window
 from chat.registration import RegistrationMiddleware
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -45,15 +46,23 @@ class TelemetryMiddleware:
 
 
 class LimitMiddleware:
-    """Counts what costs an answer, and refuses it while the server is going down: nothing is stored then."""
+    """Counts frames, and what costs an answer; refuses the latter while the server is going down: nothing is stored."""
 
     def __init__(self, next_step: Step, connection: Connection) -> None:
+        limits = connection.runtime.limits
         self.next_step = next_step
-        self.connection = connection
+        self.runtime = connection.runtime
+        self._frames = Window()
+        self._of_user = limits.window("user", connection.user_id)
+        self._of_address = limits.window("address", connection.address) if connection.address else None
 
     async def __call__(self, message: protocol.Inbound, context: RouteContext) -> None:
+        settings = conf.chat()
+        self._frames.take(settings.connection_frames_per_minute)
         if type(message) in message_types.counted():
-            if self.connection.runtime.is_draining:
+            if self.runtime.is_draining:
                 raise ChatError(SERVER_BUSY, retry_after_ms=_RESTART_MS, detail="the server is going down")
-            await self.connection.runtime.message_limit.hit(self.connection.user_id)
+            await self.runtime.limits.take(self._of_user, settings.messages_per_minute)
+            if self._of_address is not None:
+                await self.runtime.limits.take(self._of_address, settings.address_messages_per_minute)
         await self.next_step(message, context)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from errors.failure import ErrorPayload
+from errors.taxonomy import CONNECTION_LIMIT_EXCEEDED
 
 SUBPROTOCOL = "chat.v1"
 
@@ -193,6 +194,11 @@ class ErrorFrame(Outbound, kw_only=True, tag="error"):
 class Notification(Outbound, kw_only=True, tag="notification"):
     metadata: Metadata
     content: str | None = None
+
+
+def at_connection_limit() -> Notification:
+    """For the connections of a person of whom one more was refused."""
+    return Notification(content=CONNECTION_LIMIT_EXCEEDED.message, metadata={"event": "connection_limit"})
 
 
 class Heartbeat(Outbound, kw_only=True, tag="heartbeat"):

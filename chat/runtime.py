@@ -16,13 +16,15 @@ from django.conf import settings
 
 from chat import access, conf, protocol
 from chat.activity import Activity
+from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
 from chat.faults import Faults
 from chat.heartbeat import Beating, Heartbeat
 from chat.hub import Hub
 from chat.journal import Journal
-from chat.limits import MessageLimit
+from chat.limits import Limits
 from chat.llm import registry
+from chat.redis_gate import RedisGate
 from chat.repair import Repairs
 from chat.replies import Replies
 from errors.rows import row_writer
@@ -83,7 +85,9 @@ class Runtime:
         self.hub = Hub()
         self.activity = Activity(self.hub)
         self.backend = registry.load()
-        self.message_limit = MessageLimit(getattr(settings, "REDIS_URL", ""))
+        self.redis = RedisGate(getattr(settings, "REDIS_URL", ""))
+        self.limits = Limits(self.redis)
+        self.leases = ConnectionLeases(self.redis)
         self.faults = Faults()
         self.replies = Replies(hub=self.hub, journal=self.journal, threads=self.threads, backend=self.backend)
         self.journal.on_late = self.replies.on_late
@@ -102,6 +106,8 @@ class Runtime:
             self.activity.tell(),
             self.replies.reap(),
             self.access.keep_watch(),
+            self.redis.keep_probing(),
+            self.leases.keep_leases(),
             self.heartbeat.keep_beating(),
             self.backend.warm_up(),
         ):
@@ -158,6 +164,7 @@ class Runtime:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_TASKS_S)
+        await self.redis.aclose()
         self.threads.close()
 
     def _close_idle(self) -> None:

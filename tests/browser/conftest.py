@@ -20,6 +20,7 @@ RESULTS = Path(__file__).resolve().parent.parent.parent / "test-results"
 VARIABLES = {
     "CHAT_PROVIDER": "tests.browser.provider.ScriptedBackend",
     "CHAT_MESSAGES_PER_MINUTE": "1000",  # many tests, one person
+    "CHAT_CONNECTIONS_PER_USER": "200",
     "CHAT_LEASE_S": "2",  # seconds; a killed server's replies are ended soon
     "CHAT_HEARTBEAT_S": "3",  # seconds; a page that missed something learns it soon
     "CHAT_RESUME_PAGE": "3",  # messages; what was missed comes in several pages

@@ -75,7 +75,7 @@ async def test_what_comes_while_it_goes_down(start_daphne):
 
 
 async def test_many_connections_all_hear_it(start_daphne):
-    server = start_daphne()
+    server = start_daphne(variables={"CHAT_CONNECTIONS_PER_USER": str(MANY)})
     site = server.sign_in(PEOPLE[0])
     sockets = await asyncio.gather(*(site.connect() for _ in range(MANY)))
     async with ending(server):

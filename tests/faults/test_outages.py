@@ -64,6 +64,7 @@ def key() -> dict[str, str]:
     return {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "CHAT_MESSAGES_PER_MINUTE": "10000",
+        "CHAT_CONNECTION_FRAMES_PER_MINUTE": "10000",
         "CHAT_MAX_RUNNING_REPLIES": "100",
         "CHAT_HEARTBEAT_S": "60",  # nothing but the layer tells the other process
     }
