@@ -76,6 +76,7 @@ class DaphneFlow(Flow):
         self._streak = 0
         self._holds = Hold(0)
         self._opening: asyncio.Future[None] | None = None  # while the gate is closed
+        self._releasing: asyncio.Future[None] | None = None  # while `receive` waits for room in the outbox
         self._is_finished = False
         self._on_message = protocol.onMessage
         self._on_ping = protocol.onPing
@@ -137,6 +138,11 @@ class DaphneFlow(Flow):
             self.hold(Hold.BACKLOG)
 
     async def receive(self) -> dict[str, Any]:
+        # What has arrived waits, too, while its answers would find no room: nobody who merely asks fast loses one.
+        while Hold.OUTBOX in self._holds:
+            if self._releasing is None:
+                self._releasing = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._releasing)
         event = await self._receive()
         if self._sizes and event["type"] == "websocket.receive":
             self._waiting_bytes -= self._sizes.popleft()
@@ -159,8 +165,15 @@ class DaphneFlow(Flow):
         if reason not in self._holds:
             return
         self._holds &= ~reason
+        if reason is Hold.OUTBOX:
+            self._wake_receiver()
         if not self._holds:
             self._transport.resumeProducing()
+
+    def _wake_receiver(self) -> None:
+        if self._releasing is not None:
+            self._releasing.set_result(None)
+            self._releasing = None
 
     # --- The end ---
 
@@ -171,6 +184,7 @@ class DaphneFlow(Flow):
         self.resumeProducing()
         if self._holds:
             self._holds = Hold(0)
+            self._wake_receiver()
             self._transport.resumeProducing()  # the client's own close frame must be read
         self._transport.unregisterProducer()
         self._protocol.__dict__.pop("onPing", None)

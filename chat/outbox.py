@@ -83,6 +83,8 @@ class Outbox:
             self._frames.extend(frames)
             self._chars += chars
             self._wake.set()
+            if len(self._frames) > self._size:
+                self._crowd()  # of the room for answers there is some left: time to stop asking for more
             return True
         self.drops += len(frames)
         return False
