@@ -146,6 +146,7 @@ def test_the_keyboard_is_enough(site, sign_in):
             break
     press("Enter")
     alice.expect_state(alice.questions.last, "Answered")
+    expect(alice.box).to_be_focused()  # the button is gone
     more = page.get_by_role("button", name="More about First line").first
     more.focus()
     press("Enter")

@@ -9,18 +9,28 @@ from playwright.sync_api import expect
 from tests.browser.provider import script
 
 REPAIRED_MS = 30_000
-KEPT = ("connection_status", "heartbeat", "resumed", "pong")  # what the page repairs the rest with
 
 
-def test_whatever_gets_lost_on_the_way_is_asked_for(wired):
-    """Every second frame is lost, acknowledgements and endings included; the heartbeat tells what is missing."""
+def test_a_piece_of_an_answer_that_gets_lost_is_asked_for(wired):
+    alice, wire = wired
+    count = itertools.count()
+    is_piece = {"streaming": "true", "done": "false"}
+    wire.copies_down = lambda frame: next(count) % 2 if frame.get("metadata") == is_piece else 1
+    alice.ask("show emoji slowly")
+    expect(alice.replies.last.locator("p").first).to_have_text(script("emoji").strip())
+    assert next(count) > 2
+
+
+def test_what_gets_lost_as_a_whole_is_learnt_from_the_heartbeat(wired):
+    """Acknowledgement, answer and its end: nothing of it arrives."""
     alice, wire = wired
     alice.ask("Hello")
-    count = itertools.count()
-    wire.copies_down = lambda frame: 1 if frame["type"] in KEPT else next(count) % 2
-    alice.say("show emoji")
-    expect(alice.replies.last.locator("p").first).to_have_text(script("emoji").strip(), timeout=REPAIRED_MS)
-    alice.expect_state(alice.questions.last, "Answered")
+    has_asked = []
+    wire.copies_up = lambda frame: has_asked.append(frame) or 1 if frame["type"] == "resume" else 1
+    wire.copies_down = lambda frame: int(bool(has_asked) or frame["type"] == "heartbeat")
+    question = alice.say("show emoji")
+    expect(question.locator(".message-state")).to_have_text("Answered", timeout=REPAIRED_MS)
+    expect(alice.replies.last.locator("p").first).to_have_text(script("emoji").strip())
     expect(alice.questions).to_have_count(2)
     expect(alice.replies).to_have_count(2)
     assert [message["seq"] for message in alice.stored()] == [1, 2, 3, 4]
@@ -52,3 +62,21 @@ def test_more_than_the_server_repeats_is_loaded_again_without_a_hole(wired, site
     said = alice.questions.locator(".message-text")
     expect(said).to_have_text([f"message {number}" for number in range(7)], timeout=REPAIRED_MS)
     expect(alice.replies).to_have_count(7)
+
+
+def test_nothing_is_sent_in_the_name_of_somebody_who_signed_in_meanwhile(wired, site):
+    """Another tab of the browser belongs to bob now, and so does every new connection."""
+    alice, wire = wired
+    alice.ask("Hello")
+    wire.copies_up = lambda frame: 0
+    question = alice.say("From alice only")
+    bob = site.sign_in("bob")
+    for pair in bob.cookies.split("; "):
+        name, _, value = pair.partition("=")
+        alice.page.context.add_cookies([{"name": name, "value": value, "url": site.url}])
+    wire.copies_up = lambda frame: 1
+    wire.cut()
+    expect(alice.line).to_contain_text("Please sign in again", timeout=REPAIRED_MS)
+    alice.expect_state(question, "Not sent yet, waiting for the connection")
+    _, listed = bob.get_json("/chat/sessions")
+    assert "From alice only" not in str(listed)

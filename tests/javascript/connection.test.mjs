@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
-import { clock, refusal, startClient, startInSession } from "./fake_server.mjs";
+import { SESSION, clock, refusal, startClient, startInSession } from "./fake_server.mjs";
 
 beforeEach(clock.start);
 afterEach(clock.stop);
@@ -183,5 +183,44 @@ describe("silence and waking", () => {
     client.wake();
     clock.pass(5_000);
     assert.equal(client.state, "waiting");
+  });
+
+  it("asks for a sign of life when nothing answers what was sent, and sends it again over the next connection", () => {
+    const { client, server } = startInSession();
+    const { ref } = client.say({ content: "Is anybody there?", sessionId: SESSION });
+    clock.pass(7_999);
+    assert.equal(server.received("ping").length, 0);
+    clock.pass(1);
+    assert.equal(server.received("ping").length, 1);
+    clock.pass(5_000);
+    assert.equal(client.state, "waiting");
+    clock.pass(500);
+    server.accept();
+    server.resume([], { to: 0 });
+    assert.deepEqual(server.received("user_message").map((frame) => frame.ref), [ref]);
+  });
+
+  it("leaves a server alone that is slow but alive", () => {
+    const { client, server } = startInSession();
+    client.say({ content: "Hi", sessionId: SESSION });
+    for (let round = 0; round < 5; round += 1) {
+      clock.pass(6_000);
+      server.push({ type: "pong" });
+    }
+    assert.equal(client.state, "open");
+    assert.equal(server.received("user_message").length, 1);
+  });
+});
+
+describe("whose connection it is", () => {
+  it("sends nothing in the name of somebody who signed in meanwhile", () => {
+    const { client, server, of } = startInSession(0, { userId: "1" });
+    server.close();
+    client.say({ content: "Mine", sessionId: SESSION });
+    client.wake();
+    server.accept({ user_id: "2" });
+    assert.deepEqual(server.socket.sent, []);
+    assert.deepEqual([of("state").at(-1).state, of("state").at(-1).code], ["closed", 4501]);
+    assert.equal(client.pending(SESSION).length, 1);
   });
 });

@@ -23,6 +23,18 @@ describe("resume", () => {
     assert.deepEqual(server.received("resume").map(({ last_seq }) => last_seq), [8]);
   });
 
+  it("asks again for what the answer should have held, and does not ask for ever", () => {
+    const { server, of } = startInSession(3);
+    reconnect(server);
+    for (let round = 2; round <= 5; round += 1) {
+      server.resume([userMessage(5)], { to: 5 });
+      clock.pass(1_000);
+      assert.equal(server.received("resume").length, Math.min(round, 4));
+      if (round < 5) assert.equal(server.received("resume").at(-1).last_seq, 3);
+    }
+    assert.deepEqual(seqs(of("message")), [5]);
+  });
+
   it("asks page by page while there is more", () => {
     const { server, of } = startInSession(2);
     reconnect(server);

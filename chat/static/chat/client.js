@@ -52,6 +52,7 @@ export class ChatClient extends EventTarget {
    * @param {string[]} [options.protocols]
    * @param {typeof WebSocket} [options.WebSocketClass]
    * @param {Storage} [options.storage] keeps unsent messages over a reload; `sessionStorage`, or one with its interface
+   * @param {string} [options.userId] whose messages these are: a connection that is somebody else's is closed at once
    * @param {string} [options.storageKey] one per user: what one person typed must not be sent for another
    * @param {() => number} [options.now] epoch milliseconds
    * @param {() => number} [options.random] 0 <= n < 1

@@ -11,6 +11,7 @@ import { ConnectionLine } from "./page/connection_line.js";
 import { Conversation } from "./page/conversation.js";
 import { button, h, icon } from "./page/dom.js";
 import { Drafts } from "./page/drafts.js";
+import { listenTo } from "./page/listeners.js";
 import { LogView } from "./page/log_view.js";
 import { Notices } from "./page/notices.js";
 import { Room } from "./page/room.js";
@@ -25,12 +26,14 @@ const facts = JSON.parse(find("page-facts").textContent);
 const storageKey = `switchboard.outbox.${facts.user_id}`;
 const loginUrl = () => `${facts.login_url}?next=${encodeURIComponent(location.pathname)}`;
 const urlOf = (sessionId) => `${facts.page_url}s/${sessionId}/`;
+const hasPointer = () => matchMedia("(pointer: fine)").matches; // elsewhere the message box would open the keyboard
 const announce = announcer(find("announcer"));
 
 // --- The parts ---
 
 const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
-const client = new ChatClient({ url: socketUrl, storage: storageOrNone("sessionStorage"), storageKey });
+const storage = storageOrNone("sessionStorage");
+const client = new ChatClient({ url: socketUrl, userId: facts.user_id, storage, storageKey });
 const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
 const typing = new TypingLine(find("typing"));
 const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
@@ -61,6 +64,7 @@ const conversation = new Conversation(log.list, {
   startNew: () => room.startNew(),
   loginUrl,
   isOpen: () => client.state === "open",
+  focus: (exchange) => (hasPointer() ? composer : exchange).focus(),
 });
 const sessions = new SessionList(find("session-list"), api, {
   urlOf,
@@ -87,6 +91,7 @@ const room = new Room({
   title: find("conversation-title"),
   endedNote: find("ended-note"),
   end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
+  hasPointer,
   closeSidebar: wireSidebar({
     sidebar: find("sidebar"),
     backdrop: find("backdrop"),
@@ -95,116 +100,9 @@ const room = new Room({
   }),
 });
 
-// --- What the server says ---
-
-function listen(type, listener) {
-  client.addEventListener(type, ({ detail }) => listener(detail));
-}
-
-listen("state", (detail) => {
-  line.show(detail);
-  if (line.reference) notices.withdraw(line.reference);
-  if (detail.state !== "open") typing.hide();
-  conversation.refresh();
-  if (detail.state !== "open") return;
-  room.openAgainIfFailed();
-  if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile
+listenTo(client, {
+  announce, conversation, line, log, models, notices, room, sessions, typing, urlOf, begin: (latest) => begin(latest),
 });
-
-listen("status", (detail) => {
-  models.setModels(detail.models);
-  begin(detail.session_id);
-});
-
-listen("session", (detail) => {
-  room.takeSession(detail);
-  sessions.refreshSoon();
-});
-
-listen("message", (message) => {
-  sessions.touch(message.session_id, message.timestamp);
-  if (!room.isHere(message.session_id)) return;
-  if (message.sender === "user") typing.hide();
-  const isOwn = conversation.isPending(message.client_ref);
-  conversation.addMessage(message, { isFresh: true });
-  log.showWelcome();
-  if (message.sender !== "user") announce(strings.announceReply(message.content));
-  else if (!isOwn) announce(strings.announceOwn(message.content));
-});
-
-listen("reply", (detail) => {
-  if (!room.isHere(detail.session_id)) return;
-  conversation.updateReply(detail);
-  if (detail.state === "pending") announce(strings.announceThinking);
-});
-
-listen("error", (detail) => {
-  const { error, request, session_id, reply_id, retryAt } = detail;
-  const isHere = !session_id || room.isHere(session_id);
-  if (request === "model_select" && isHere && !retryAt) models.revert();
-  if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
-  if (reply_id) {
-    if (isHere) conversation.failReply(detail);
-  } else if (request && conversation.refuse(detail)) {
-    // Told at the message.
-  } else if (request && isHere) {
-    room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
-  } else if (!retryAt) {
-    tellElsewhere(detail, isHere);
-  }
-  if (isHere) announce(strings.announceError(error.message));
-});
-
-/** An error that nothing on the page belongs to. */
-function tellElsewhere({ error, request, session_id }, isHere) {
-  if (!request) line.noteError(error); // a close may follow; then the line tells it
-  if (error.category === "auth") return;
-  const title = !isHere && sessions.titleOf(session_id);
-  const onClick = (event) => {
-    event.preventDefault();
-    room.open(session_id);
-  };
-  const place = title && h("a", { href: urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
-  notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
-  if (!isHere) announce(strings.announceError(error.message));
-}
-
-listen("ack", ({ request, session_id }) => {
-  if (request === "model_select" && room.isHere(session_id)) models.confirm();
-});
-
-listen("typing", ({ session_id }) => room.isHere(session_id) && typing.show());
-
-listen("resumed", ({ session_id, recovered }) => {
-  if (!room.isHere(session_id)) return;
-  log.showNotice();
-  if (!recovered) room.open(session_id, { isNewEntry: false });
-});
-
-listen("notification", ({ session_id, content, timestamp, metadata = {} }) => {
-  if (metadata.event === "session_updated") {
-    const { title, model_id } = metadata;
-    if (title) sessions.update(session_id, { title });
-    room.takeChange({ session_id, title, model_id });
-  } else if (metadata.event === "session_ended") {
-    sessions.update(session_id, { ended_at: timestamp });
-    room.takeChange({ session_id, ended_at: timestamp });
-  } else if (metadata.event === "session_deleted") {
-    sessions.remove(session_id);
-    room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
-  } else if (metadata.event === "session_active") {
-    sessions.touch(session_id, timestamp);
-    if (metadata.others) sessions.refreshSoon();
-  } else if (content) {
-    notices.tell(content);
-    announce(content);
-  }
-});
-
-function retryResume(sessionId) {
-  log.showNotice();
-  client.resume(sessionId);
-}
 
 // --- Beginning, coming back, leaving ---
 
@@ -242,8 +140,10 @@ find("logout").addEventListener("submit", () => {
   storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
   drafts.forgetAll();
 });
-addEventListener("popstate", showAddress);
-addEventListener("online", () => client.wake());
+addEventListener("popstate", () => {
+  if (sessionInAddress() !== room.current.sessionId) showAddress(); // not for a link within the page
+});
+for (const change of ["online", "offline"]) addEventListener(change, () => client.wake()); // is the socket alive?
 addEventListener("pageshow", (event) => event.persisted && client.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;

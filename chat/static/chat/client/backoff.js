@@ -11,6 +11,7 @@ const TOLD_MAX_MS = 600_000; // a wait the server asks for is believed up to ten
 export const CLOSE_NO_ANSWER = 1006; // what browsers report when a connection just broke
 export const CLOSE_TOO_MANY_CONNECTIONS = 4405;
 export const CLOSE_FLOOD = 4429;
+export const CLOSE_NOT_SIGNED_IN = 4501;
 
 /** Close codes after which the server said, in the `error` before it, how long to stay away. */
 const CLOSES_WITH_RETRY_AFTER = new Set([CLOSE_TOO_MANY_CONNECTIONS, CLOSE_FLOOD]);

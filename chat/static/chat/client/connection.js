@@ -5,10 +5,11 @@
  * comes before a close). `ChatClient` owns the only instance and reads everything else.
  */
 
-import { CLOSE_NO_ANSWER, comesBack, jitteredDelay, obeysRetryAfter, toldDelay } from "./backoff.js";
+import { CLOSE_NO_ANSWER, CLOSE_NOT_SIGNED_IN, comesBack, jitteredDelay, obeysRetryAfter, toldDelay } from "./backoff.js";
 
 const CONNECT_DEADLINE_MS = 15_000; // handshake and first frame; the server gives a handshake 5 s
-const PONG_DEADLINE_MS = 5_000; // after a wake-up: an answer, or the connection is taken for dead
+const ANSWER_PATIENCE_MS = 8_000; // after something was sent: then the server is asked for a sign of life
+const PONG_DEADLINE_MS = 5_000; // for that sign, or the connection is taken for dead
 const SILENCE_DEFAULT_MS = 90_000; // until the server has told its heartbeat interval
 const SILENCE_HEARTBEATS = 2.5; // this many heartbeats may be missed before the connection is taken for dead
 const STABLE_MS = 10_000; // a connection that lasted this long was a good one: the back-off starts over
@@ -26,6 +27,7 @@ export class Connection extends EventTarget {
   #heldUntil = 0; // no try before this time, not even on a wake-up: the server asked for it
   #retryTimer = null;
   #watchTimer = null;
+  #answerTimer = null;
 
   /**
    * @param {object} options see `ChatClient`
@@ -59,13 +61,14 @@ export class Connection extends EventTarget {
   /** The device woke up or came online: try now instead of later, and find out whether the socket still lives. */
   wake() {
     if (this.state === "waiting" && this.#options.now() >= this.#heldUntil) this.connect();
-    if (this.state === "open" && this.send({ type: "ping" })) this.#watch(PONG_DEADLINE_MS);
+    this.#askForLife();
   }
 
   /** Hand a frame to the socket; false if there is none to take it. */
   send(frame) {
     if (this.state !== "open" || this.#socket.readyState !== SOCKET_OPEN) return false;
     this.#socket.send(JSON.stringify(frame));
+    this.#answerTimer ??= setTimeout(() => this.#askForLife(), ANSWER_PATIENCE_MS);
     return true;
   }
 
@@ -77,6 +80,13 @@ export class Connection extends EventTarget {
   #receive(data) {
     const frame = decode(data);
     if (frame === null) return;
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = null;
+    if (frame.type === "connection_status" && !this.#isOurs(frame)) {
+      this.#drop(1000);
+      this.#enter("closed", { code: CLOSE_NOT_SIGNED_IN });
+      return;
+    }
     if (frame.type === "connection_status") {
       if (frame.heartbeat_interval > 0) this.#silenceMs = frame.heartbeat_interval * SILENCE_HEARTBEATS;
       this.#openedAt = this.#options.now();
@@ -91,10 +101,20 @@ export class Connection extends EventTarget {
     this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 
+  /** Somebody else may have signed in meanwhile, in another tab: nothing may be sent in their name. */
+  #isOurs({ user_id }) {
+    const { userId } = this.#options;
+    return userId === undefined || userId === user_id;
+  }
+
+  #askForLife() {
+    if (this.state === "open" && this.send({ type: "ping" })) this.#watch(PONG_DEADLINE_MS);
+  }
+
   #lost(code) {
     const now = this.#options.now();
     const wasStable = this.#openedAt !== null && now - this.#openedAt >= STABLE_MS;
-    clearTimeout(this.#watchTimer);
+    this.#stopWatching();
     this.#socket = null;
     this.#openedAt = null;
     if (!comesBack(code)) {
@@ -125,10 +145,16 @@ export class Connection extends EventTarget {
 
   /** Let go of the socket: nothing it still says counts. */
   #drop(code) {
-    clearTimeout(this.#watchTimer);
+    this.#stopWatching();
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(code);
+  }
+
+  #stopWatching() {
+    clearTimeout(this.#watchTimer);
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = null;
   }
 
   #enter(state, facts = {}) {

@@ -10,6 +10,7 @@ import { SessionTrack } from "./session_track.js";
 const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with
 const GRACE_MS = 200; // a frame on its way may still close the gap
 const RESUME_INTERVAL_MS = 1_000; // between two attempts to close gaps of one session
+const DOUBTS_MAX = 3; // times that what was resumed is asked for again because some of it did not arrive
 const REPLY_SILENCE_MS = 20_000; // of a running reply; the server lets no provider be silent for longer
 const RUNNING = new Set(["pending", "streaming"]);
 
@@ -167,8 +168,14 @@ export class Inbox {
   #onResumed(track, frame) {
     if (track.resuming !== frame.ref) return; // the answer to an older question
     track.resuming = null;
-    track.settle(frame.to);
     this.#client.emit("resumed", { ...frame });
+    if (frame.recovered && !track.isSeenAll(frame.from, frame.to) && track.doubts < DOUBTS_MAX) {
+      track.doubts += 1; // the server has sent it all, and not all of it is here
+      this.heal(track);
+      return;
+    }
+    track.doubts = 0;
+    track.settle(frame.to);
     if (frame.from < frame.to && frame.to < frame.top) this.resume(track, frame.to);
     else if (track.hasGap || track.lastSeq < frame.top) this.heal(track);
   }

@@ -20,6 +20,8 @@ export class SessionTrack {
   resuming = null;
   /** timer of the next one, when something is known to be missing */
   healing = null;
+  /** how often the answer to it was not whole, one time after the other */
+  doubts = 0;
   /** time of the last one */
   resumedAt = -Infinity;
   #ended = new Map(); // reply_id -> true
@@ -38,6 +40,12 @@ export class SessionTrack {
 
   isSeen(seq) {
     return seq <= this.lastSeq || this.#ahead.has(seq);
+  }
+
+  /** Whether everything after `from`, up to `to`, was seen. */
+  isSeenAll(from, to) {
+    for (let seq = from + 1; seq <= to; seq += 1) if (!this.isSeen(seq)) return false;
+    return true;
   }
 
   /** Note a sequence number; false if it was seen before. */

@@ -7,7 +7,7 @@ import { strings } from "./strings.js";
 /**
  * @param {object} error as in an `error` frame
  * @param {object} [handlers] what can be done; a button appears where there is a handler and `actions` allows it
- * @param {(button: HTMLButtonElement) => void} [handlers.onRetry]
+ * @param {() => void} [handlers.onRetry]
  * @param {() => void} [handlers.onContinue] go on from the text that is there
  * @param {() => void} [handlers.onCancel] do not try again by itself
  * @param {() => void} [handlers.onSendAgain] the message itself was refused; harmless under its old ref
@@ -70,26 +70,19 @@ function link(text, href, className) {
 
 /** A link to the page of the code, if the error names one. */
 export function helpLink({ help_url: href }) {
-  return isOwnPath(href) && h("a", { class: "help-link", href, target: "_blank", rel: "noopener" }, strings.whatItMeans);
+  const attributes = { class: "help-link", href, target: "_blank", rel: "noopener" };
+  return isOwnPath(href) && h("a", attributes, strings.whatItMeans);
 }
 
 /** Lets the answer go on from where it broke off. */
 export function continueButton(onContinue) {
-  const go = action(strings.continueReply, "forward", () => {
-    go.disabled = true;
-    setText(go, strings.askingAgain);
-    onContinue();
-  });
+  const go = action(strings.continueReply, "forward", () => askOnce(go, onContinue));
   return go;
 }
 
 /** Asks again; not before the time the server told. */
 function retryButton(error, onRetry) {
-  const retry = action(strings.tryAgain, "retry", () => {
-    retry.disabled = true;
-    setText(retry, strings.askingAgain);
-    onRetry(retry);
-  });
+  const retry = action(strings.tryAgain, "retry", () => askOnce(retry, onRetry));
   if (error.retry_after >= 1) {
     retry.disabled = true;
     const enable = () => {
@@ -99,6 +92,14 @@ function retryButton(error, onRetry) {
     countDown(Date.now() + error.retry_after, (seconds) => setText(retry, strings.tryAgainIn(seconds)), enable);
   }
   return retry;
+}
+
+/** Not `disabled`: that would take the focus away before there is another place for it. */
+function askOnce(element, ask) {
+  if (element.ariaDisabled) return;
+  element.ariaDisabled = "true";
+  setText(element, strings.askingAgain);
+  ask();
 }
 
 export function referenceLine(reference) {

@@ -16,7 +16,7 @@ const REFUSED_STATES = { unknown: "unknown", saved: "saved", partial: "saved" };
 const QUESTION_STATES = { complete: "answered", partial: "partial", stopped: "stopped", failed: "failed" };
 
 export class Exchange {
-  element = h("div", { class: "exchange" });
+  element = h("div", { class: "exchange", tabindex: "-1" });
   seq = Infinity;
   /** What the person wrote; null while only an answer to it is loaded. */
   question = null;
@@ -39,6 +39,7 @@ export class Exchange {
    * @param {() => void} actions.startNew
    * @param {() => string} actions.loginUrl
    * @param {() => boolean} actions.isOpen whether there is a connection
+   * @param {(element: HTMLElement) => void} actions.focus the button that had the focus is gone
    */
   constructor(actions) {
     this.#actions = actions;
@@ -59,7 +60,7 @@ export class Exchange {
     }
     this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
-    this.#showQuestion();
+    this.refresh();
   }
 
   /** The question, or a request about it, was refused. */
@@ -67,8 +68,7 @@ export class Exchange {
     this.#repetition.cancel();
     this.#refusal = { error, retryAt };
     this.#note(error);
-    this.#showReplies();
-    this.#showQuestion();
+    this.refresh();
   }
 
   /** @param {object} reply {reply_id, state, text?, delta?, error?, timestamp?, isFresh?} */
@@ -86,14 +86,15 @@ export class Exchange {
       again: () => this.#retry(),
       onCancel: () => this.#recard(reply),
     });
-    this.#showReplies();
-    this.#showQuestion();
+    this.refresh();
   }
 
-  /** The connection came or went. */
+  /** Show everything as it stands now; also when the connection came or went. */
   refresh() {
+    const hadFocus = this.element.contains(document.activeElement);
     this.#showReplies();
     this.#showQuestion();
+    if (hadFocus && !this.element.contains(document.activeElement)) this.#actions.focus(this.element);
   }
 
   /** It is not shown any more: nothing is tried again by itself. */
@@ -157,7 +158,7 @@ export class Exchange {
 
   #recard(reply) {
     reply.card = null;
-    this.#showReplies();
+    this.refresh();
   }
 
   #replyHandlers() {

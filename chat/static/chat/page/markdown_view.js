@@ -10,7 +10,9 @@ import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { CodeBlock } from "./code_block.js";
 import { h } from "./dom.js";
 import { LateLinks } from "./late_links.js";
-import { closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml } from "./markdown_syntax.js";
+import {
+  closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml,
+} from "./markdown_syntax.js";
 import { strings } from "./strings.js";
 
 const SLICE_CHARS = 1_024; // text taken in at once

@@ -56,7 +56,8 @@ export class Notices {
     const close = { label: strings.dismiss, iconName: "close", className: "icon-button small" };
     const dismiss = button({ ...close, onClick: () => this.#remove(notice, { keepsFocus: true }) });
     const words = h("div", { class: "notice-words" }, ...children);
-    notice.element = h("div", { class: iconName === "failed" ? "notice is-error" : "notice" }, icon(iconName), words, dismiss);
+    const className = iconName === "failed" ? "notice is-error" : "notice";
+    notice.element = h("div", { class: className }, icon(iconName), words, dismiss);
     this.#element.append(notice.element);
     this.#element.hidden = false;
     this.#shown.push(notice);

@@ -190,7 +190,7 @@ export class Room {
     typing.hide();
     composer.restore(drafts.get(next.sessionId));
     closeSidebar();
-    if (matchMedia("(pointer: fine)").matches) composer.focus(); // elsewhere it would open the keyboard
+    if (this.#page.hasPointer()) composer.focus();
     return next;
   }
 

@@ -1,0 +1,119 @@
+/** What the server says, and which part of the page it concerns. */
+
+import { h } from "./dom.js";
+import { strings } from "./strings.js";
+
+/**
+ * @param {import("../client.js").ChatClient} client
+ * @param {object} page the parts of the page, see `page.js`
+ * @param {(sessionId: string|null) => void} page.begin the person's latest conversation is known
+ */
+export function listenTo(client, page) {
+  const { announce, conversation, line, log, models, notices, room, sessions, typing, urlOf, begin } = page;
+  const listen = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
+
+  listen("state", (detail) => {
+    line.show(detail);
+    if (line.reference) notices.withdraw(line.reference);
+    if (detail.state !== "open") typing.hide();
+    conversation.refresh();
+    if (detail.state !== "open") return;
+    room.openAgainIfFailed();
+    if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile
+  });
+
+  listen("status", (detail) => {
+    models.setModels(detail.models);
+    begin(detail.session_id);
+  });
+
+  listen("session", (detail) => {
+    room.takeSession(detail);
+    sessions.refreshSoon();
+  });
+
+  listen("message", (message) => {
+    sessions.touch(message.session_id, message.timestamp);
+    if (!room.isHere(message.session_id)) return;
+    if (message.sender === "user") typing.hide();
+    const isOwn = conversation.isPending(message.client_ref);
+    conversation.addMessage(message, { isFresh: true });
+    log.showWelcome();
+    if (message.sender !== "user") announce(strings.announceReply(message.content));
+    else if (!isOwn) announce(strings.announceOwn(message.content));
+  });
+
+  listen("reply", (detail) => {
+    if (!room.isHere(detail.session_id)) return;
+    conversation.updateReply(detail);
+    if (detail.state === "pending") announce(strings.announceThinking);
+  });
+
+  listen("error", (detail) => {
+    const { error, request, session_id, reply_id, retryAt } = detail;
+    const isHere = !session_id || room.isHere(session_id);
+    if (request === "model_select" && isHere && !retryAt) models.revert();
+    if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
+    if (reply_id) {
+      if (isHere) conversation.failReply(detail);
+    } else if (request && conversation.refuse(detail)) {
+      // Told at the message.
+    } else if (request && isHere) {
+      room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
+    } else if (!retryAt) {
+      tellElsewhere(detail, isHere);
+    }
+    if (isHere) announce(strings.announceError(error.message));
+  });
+
+  listen("ack", ({ request, session_id }) => {
+    if (request === "model_select" && room.isHere(session_id)) models.confirm();
+  });
+
+  listen("typing", ({ session_id }) => room.isHere(session_id) && typing.show());
+
+  listen("resumed", ({ session_id, recovered }) => {
+    if (!room.isHere(session_id)) return;
+    log.showNotice();
+    if (!recovered) room.open(session_id, { isNewEntry: false });
+  });
+
+  listen("notification", ({ session_id, content, timestamp, metadata = {} }) => {
+    if (metadata.event === "session_updated") {
+      const { title, model_id } = metadata;
+      if (title) sessions.update(session_id, { title });
+      room.takeChange({ session_id, title, model_id });
+    } else if (metadata.event === "session_ended") {
+      sessions.update(session_id, { ended_at: timestamp });
+      room.takeChange({ session_id, ended_at: timestamp });
+    } else if (metadata.event === "session_deleted") {
+      sessions.remove(session_id);
+      room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
+    } else if (metadata.event === "session_active") {
+      sessions.touch(session_id, timestamp);
+      if (metadata.others) sessions.refreshSoon();
+    } else if (content) {
+      notices.tell(content);
+      announce(content);
+    }
+  });
+
+  /** An error that nothing on the page belongs to. */
+  function tellElsewhere({ error, request, session_id }, isHere) {
+    if (!request) line.noteError(error); // a close may follow; then the line tells it
+    if (error.category === "auth") return;
+    const title = !isHere && sessions.titleOf(session_id);
+    const onClick = (event) => {
+      event.preventDefault();
+      room.open(session_id);
+    };
+    const place = title && h("a", { href: urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
+    notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
+    if (!isHere) announce(strings.announceError(error.message));
+  }
+
+  function retryResume(sessionId) {
+    log.showNotice();
+    client.resume(sessionId);
+  }
+}
