@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 import msgspec
@@ -48,7 +48,7 @@ class Envelope:
 
 
 class _Head(msgspec.Struct):
-    """The three fields of a frame that is too large to be read whole. Raw: a value of a megabyte is not copied."""
+    """The three fields that an answer needs. Raw: a value of a megabyte is not copied."""
 
     type: msgspec.Raw = msgspec.Raw()
     ref: msgspec.Raw = msgspec.Raw()
@@ -92,10 +92,10 @@ def read_envelope(text: str | None) -> Envelope:
     if len(text) * 4 > prepare().max_frame_bytes and _size(text) > prepare().max_frame_bytes:
         return _read_head(text)
     try:
-        # More forgiving than what refused the frame: NaN, lone surrogates and integers of any length pass.
-        raw = json.loads(text, parse_int=float)
+        # More forgiving than what refused the frame: NaN and lone surrogates pass.
+        raw = json.loads(text)
     except (ValueError, RecursionError):
-        return Envelope(texts=(text,))
+        return replace(_read_head(text), texts=(text,))  # no JSON, or an integer of more digits than Python reads
     if not isinstance(raw, dict):
         return Envelope(texts=(text,))
     said = [value for key, value in raw.items() if isinstance(value, str) and key not in _Head.__struct_fields__]
@@ -112,7 +112,7 @@ def _size(text: str) -> int:
 
 
 def _read_head(text: str) -> Envelope:
-    """The head of a frame over the limit. One pass that makes no objects: what is large is not read as freely."""
+    """What stands at the top of a frame that is strict JSON, whatever its size: one pass that makes no objects."""
     try:
         head = _head_decoder.decode(text)
         return Envelope(
