@@ -165,6 +165,7 @@ class Runtime:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_TASKS_S)
         await self.redis.aclose()
+        await self.backend.aclose()
         self.threads.close()
 
     def _close_idle(self) -> None:

@@ -71,7 +71,8 @@ class Backend(Protocol):
 
     - `deadlines(model_id) -> Deadlines`; without it those of the settings hold;
     - `async def warm_up()`, to load what is heavy: called when the server starts and before every reply, outside the
-      reply's time. It returns at once when there is nothing left to do.
+      reply's time. It returns at once when there is nothing left to do;
+    - `async def aclose()`, to give back what it holds when the server ends.
     """
 
     @property

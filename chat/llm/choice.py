@@ -17,6 +17,7 @@ log = structlog.stdlib.get_logger("chat.llm")
 
 _MAX_ID_CHARS = 128  # characters; what a message may name and the database keeps
 _WARM_UP_S = 30.0  # seconds; longer, and replies begin without it
+_CLOSE_S = 1.0  # seconds of a server's end
 
 
 class Choice:
@@ -57,11 +58,17 @@ class Choice:
 
     async def warm_up(self) -> None:
         """Let every provider load what is heavy."""
-        backends = {id(backend): backend for backend in self._of_model.values()}
-        await asyncio.gather(*(_warm(backend) for backend in backends.values()))
+        await asyncio.gather(*(_warm(backend) for backend in self._backends()))
 
     async def warm_up_for(self, model_id: str) -> None:
         await _warm(self._provider(model_id))
+
+    async def aclose(self) -> None:
+        """Let every provider give back what it holds."""
+        await asyncio.gather(*(_close(backend) for backend in self._backends()))
+
+    def _backends(self) -> list[Backend]:
+        return list({id(backend): backend for backend in self._of_model.values()}.values())
 
     def _provider(self, model_id: str) -> Backend:
         # A model that was taken out of the configuration: its sessions go on with the default one.
@@ -92,11 +99,19 @@ def _is_text(value: object) -> bool:
 
 async def _warm(backend: Backend) -> None:
     """A provider that cannot get ready says why when it is asked for an answer."""
-    warm_up = getattr(backend, "warm_up", None)
-    if warm_up is None:
+    await _call(backend, "warm_up", _WARM_UP_S, "chat.provider_not_warm")
+
+
+async def _close(backend: Backend) -> None:
+    await _call(backend, "aclose", _CLOSE_S, "chat.provider_not_closed")
+
+
+async def _call(backend: Backend, method: str, limit_s: float, event: str) -> None:
+    optional = getattr(backend, method, None)
+    if optional is None:
         return
     try:
-        async with asyncio.timeout(_WARM_UP_S):
-            await warm_up()
+        async with asyncio.timeout(limit_s):
+            await optional()
     except Exception as exc:
-        log.warning("chat.provider_not_warm", provider=type(backend).__name__, cause=type(exc).__name__)
+        log.warning(event, provider=type(backend).__name__, cause=type(exc).__name__)

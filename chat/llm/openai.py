@@ -20,11 +20,10 @@ from chat.llm.conf import ProviderSettings
 from chat.protocol import ModelInfo
 from errors.exceptions import ChatError
 from errors.redaction import keep_secret
-from errors.taxonomy import REPLY_INTERRUPTED
 
 _RETRIES = 2
+_USAGE_S = 2.0  # seconds that the token counts may come after the answer's end
 _BACKOFF_S = 0.5  # seconds; the upper bound of the first pause, doubled for the second
-_MAX_ANSWER_CHARS = 1_000_000  # characters; ten times the longest answer a model gives, and memory has an end
 
 
 class OpenAIBackend:
@@ -44,14 +43,20 @@ class OpenAIBackend:
             client = await asyncio.to_thread(openai_client.make, self.settings)
             self._clients.setdefault(loop, client)
 
+    async def aclose(self) -> None:
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
     async def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         await self.warm_up()
         body = self._body(request)
-        give_up_at = time.monotonic() + self.settings.first_token_s / 2
+        began = time.monotonic()
+        give_up_at = began + self.settings.first_token_s / 2
         for attempt in range(_RETRIES + 1):
             has_text = False
             try:
-                async with aclosing(self._attempt(body)) as pieces:
+                async with aclosing(self._attempt(body, began + self.settings.total_s)) as pieces:
                     async for piece in pieces:
                         has_text = has_text or (isinstance(piece, str) and piece != "")
                         yield piece
@@ -79,7 +84,7 @@ class OpenAIBackend:
             body[settings.max_tokens_field] = settings.max_tokens
         return body
 
-    async def _attempt(self, body: dict[str, Any]) -> AsyncGenerator[str | Usage, None]:
+    async def _attempt(self, body: dict[str, Any], ends_at: float) -> AsyncGenerator[str | Usage, None]:
         """Ask once, and pass on what comes.
 
         Raises:
@@ -99,16 +104,18 @@ class OpenAIBackend:
                 text, reason = openai_chunks.read(chunk)
                 if text is not None:
                     chars += len(text)
-                    if chars > _MAX_ANSWER_CHARS:
-                        raise ChatError(REPLY_INTERRUPTED, detail=f"an answer of over {_MAX_ANSWER_CHARS} characters")
                     yield text
                 if reason is not None:
                     break
             openai_chunks.check_end(reason, has_text=chars > 0)
-            if (usage := await openai_chunks.late_usage(chunks)) is not None:
+            if (usage := await openai_chunks.late_usage(chunks, self._usage_s(ends_at))) is not None:
                 yield usage
         except (openai.OpenAIError, ValueError, RecursionError) as exc:  # the last two: bodies that the SDK cannot read
             raise openai_faults.translate(exc, has_text=chars > 0) from exc
         finally:
             if answer is not None:
                 await answer.close()
+
+    def _usage_s(self, ends_at: float) -> float:
+        """How long to wait for the counts: never so long that a time limit cuts off an answer that is whole."""
+        return max(0.0, min(_USAGE_S, self.settings.next_token_s / 2, (ends_at - time.monotonic()) / 2))

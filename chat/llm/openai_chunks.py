@@ -16,7 +16,6 @@ from errors.taxonomy import LLM_REFUSED, LLM_UNAVAILABLE, REPLY_INTERRUPTED
 
 log = structlog.stdlib.get_logger("chat.llm")
 
-_USAGE_S = 2.0  # seconds that the token counts may come after the answer's end
 _DONE_S = 0.2  # seconds for the rest after them, so that the connection can be used again
 
 # What servers give as the reason of an end. Any other word is the end of a whole answer: stop, eos, end_turn, ...
@@ -74,13 +73,13 @@ def usage(chunk: Any) -> Usage | None:
         return None
 
 
-async def late_usage(chunks: AsyncIterator[Any]) -> Usage | None:
+async def late_usage(chunks: AsyncIterator[Any], limit_s: float) -> Usage | None:
     """Return the token counts that come after the answer's end. The answer is whole: nothing here can spoil it."""
     import openai  # heavy; whoever has chunks has loaded it
 
     found: Usage | None = None
     with suppress(TimeoutError, openai.OpenAIError, *openai_faults.FAULTS_OF_BODIES):
-        async with asyncio.timeout(_USAGE_S) as limit:
+        async with asyncio.timeout(limit_s) as limit:
             async for chunk in chunks:
                 if (counted := usage(chunk)) is not None:
                     found = counted

@@ -52,10 +52,12 @@ def translate(exc: Exception, *, has_text: bool) -> ChatError:
     """
     import openai  # heavy; whoever has such an exception has loaded it
 
-    message = str(exc)[:_MAX_DETAIL_CHARS]
+    detail = f"{type(exc).__name__}: {exc}"
+    if (said := _said(exc)) not in detail:
+        detail = f"{detail} - {said}"
+    detail = detail[:_MAX_DETAIL_CHARS]
     if isinstance(exc, openai.OpenAIError):
-        exc.args = (message,)  # what staff read of the cause is cut as well
-    detail = f"{type(exc).__name__}: {message}"
+        exc.args = (str(exc)[:_MAX_DETAIL_CHARS],)  # what staff read of the cause is cut as well
     words, status = _words_of(exc), _status_of(exc)
     if words & _FILTERED:
         return ChatError(LLM_REFUSED, detail=detail)
@@ -100,7 +102,7 @@ def _is_too_long(exc: BaseException, words: set[str], status: int | None) -> boo
         return True
     if status not in {400, 422, 500} or _has_code(exc):
         return False
-    said = str(exc)[:_MAX_WORDS_CHARS]
+    said = _said(exc)
     return any(phrase in said for phrase in _TOO_LONG_IN_WORDS)
 
 
@@ -136,6 +138,13 @@ def _until(text: str) -> float | None:
         return (parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _said(exc: BaseException) -> str:
+    """What the server says in words, cut short."""
+    body = getattr(exc, "body", None)
+    said = body if isinstance(body, str) else _body_of(exc).get("message")
+    return said[:_MAX_WORDS_CHARS] if isinstance(said, str) else ""
 
 
 def _body_of(exc: BaseException) -> dict[str, Any]:
