@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
-from urllib.parse import urlsplit
 
 import websockets
-from websockets.typing import Origin
 
-from tests.faults.link import Link
+from tests.faults.link import Link, open_link
 from tests.faults.person import Person
 from tests.faults.scene import Scene
 
@@ -103,32 +100,6 @@ async def _read_all(link: Link) -> None:
         return
 
 
-async def _connect(
-    scene: Scene, person: Person, server: int, *, receive_bytes: int | None = None, max_queue: int | None = 16
-) -> Link | None:
+async def _connect(scene: Scene, person: Person, server: int, **options: int) -> Link | None:
     """A further connection of somebody; None when it cannot be had now."""
-    url = scene.deployment.servers[server].ws_url
-    try:
-        raw = socket.socket()
-        if receive_bytes is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        raw.setblocking(False)
-        parts = urlsplit(url)
-        async with asyncio.timeout(5):
-            await asyncio.get_running_loop().sock_connect(raw, (parts.hostname, parts.port))
-        connection = await websockets.connect(
-            url,
-            sock=raw,
-            origin=Origin(scene.deployment.origin),
-            additional_headers={"Cookie": person.cookies},
-            open_timeout=5,
-            close_timeout=1,
-            ping_interval=None,
-            max_queue=max_queue,
-            proxy=None,
-        )
-    except (OSError, TimeoutError, EOFError, websockets.exceptions.InvalidHandshake):
-        raw.close()
-        scene.ledger.unread_connects.append(time.time())
-        return None
-    return Link(f"{person.name}-extra", server, connection, scene.ledger)
+    return await open_link(f"{person.name}-extra", scene.deployment, server, person.cookies, scene.ledger, **options)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import random
 import time
-
-import websockets
-from websockets.typing import Origin
 
 from tests.faults import history
 from tests.faults.conversation import Conversation, Frame, Line
 from tests.faults.deployment import Deployment
 from tests.faults.ledger import Ledger, Said
-from tests.faults.link import Link, settle
+from tests.faults.link import Link, open_link, settle
 from tests.faults.person import Person, Waiting
 
 TICK_S = 0.05
 ANSWER_S = 8.0  # seconds; a lookup and a commit may each take database_timeout_s (2.5), the rest is this machine's load
 HEALING_GRACE_S = 0.3  # seconds in which a frame on its way may still close a gap
 RESUME_EVERY_S = 1.0  # seconds between two `resume` of one session
-OPEN_TIMEOUT_S = 12.0
 PAUSE_MAX_S = 3.0  # seconds between two tries to connect, at most
 STAYS_AWAY = range(4500, 5000)  # close codes after which a client does not come back
 RETRY_S = 1.0  # seconds until a person sends again what may be sent again, where the server names no time
@@ -128,23 +125,10 @@ class Device:
 
     async def _connect(self) -> Link | None:
         server = self.rng.randrange(len(self.deployment.servers))
-        try:
-            connection = await websockets.connect(
-                self.deployment.servers[server].ws_url,
-                origin=Origin(self.deployment.origin),
-                additional_headers={"Cookie": self.person.cookies},
-                open_timeout=OPEN_TIMEOUT_S,
-                close_timeout=2,
-                ping_interval=None,
-                max_size=None,
-                proxy=None,
-            )
-        except (OSError, TimeoutError, websockets.exceptions.InvalidHandshake, EOFError) as exc:
+        link = await open_link(self.name, self.deployment, server, self.person.cookies, self.ledger)
+        if link is None:
             self._failures += 1
-            self.ledger.unread_connects.append(time.time())
-            self.ledger.add("connect_failed", client=self.name, server=server, cause=type(exc).__name__)
             return None
-        link = Link(self.name, server, connection, self.ledger)
         self.links.append(link)
         self.link = link
         self._resumed.clear()
@@ -195,9 +179,13 @@ class Device:
         """Too much was missed for `resume`: read the older messages over HTTP."""
         try:
             frames = await asyncio.to_thread(history.replays, self.person.site, session_id)
-        except (OSError, AssertionError) as exc:
-            self.ledger.add("history_failed", client=self.name, session=session_id, cause=str(exc)[:200])
+        except history.Refused as exc:
+            if "reference" in exc.body:
+                self.ledger.see_reference(exc.body, self.name)
             return  # at the next look
+        except (OSError, AssertionError, http.client.HTTPException):
+            self.ledger.unread_answers.append(time.time())
+            return
         self._unread.discard(session_id)
         self.ledger.add("history", client=self.name, session=session_id, messages=len(frames))
         for frame in frames:
@@ -210,8 +198,12 @@ class Device:
     # --- Frames ---
 
     def _on_frame(self, link: Link, frame: Frame) -> None:
-        self._failures = 0
         match frame["type"]:
+            case "connection_status":
+                self._failures = 0
+            case "error" if not link.id:
+                self._failures += 1  # told why, and about to be closed
+                self._not_before = time.time() + frame["error"].get("retry_after", 0) / 1000
             case "goodbye":
                 self._not_before = time.time() + frame["reconnect_in"] / 1000
             case "heartbeat":

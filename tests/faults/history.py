@@ -6,6 +6,14 @@ from tests.faults.conversation import Frame
 from tests.services.client import SiteClient
 
 
+class Refused(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, status: int, body: Frame) -> None:
+        super().__init__(f"history answered {status}: {body}")
+        self.body = body
+
+
 def replays(site: SiteClient, session_id: str) -> list[Frame]:
     """The whole history as frames that a `Conversation` takes."""
     frames: list[Frame] = []
@@ -13,7 +21,7 @@ def replays(site: SiteClient, session_id: str) -> list[Frame]:
     while True:
         status, page = site.get_json(f"/chat/sessions/{session_id}{before}")
         if status != 200:
-            raise OSError(f"history answered {status}: {page}")
+            raise Refused(status, page)
         frames = [_as_replay(message) for message in page["messages"]] + frames
         if not page["has_more"] or not page["messages"]:
             return frames

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+import websockets
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
 
 from tests.faults.conversation import Frame
+from tests.faults.deployment import Deployment
 from tests.faults.ledger import Ledger, shorten
 
+OPEN_TIMEOUT_S = 12.0
 ENDS_A_REQUEST = ("ack", "error", "resumed", "pong")
 
 
@@ -132,6 +138,50 @@ class Link:
                 self.answered_at = time.time()
                 return
         self.ledger.strike("unanswered", f"{ref} was answered more often than asked on {self.owner} {self.id}")
+
+
+async def open_link(
+    owner: str,
+    deployment: Deployment,
+    server: int,
+    cookies: str,
+    ledger: Ledger,
+    *,
+    receive_bytes: int = 0,
+    max_queue: int = 16,
+) -> Link | None:
+    """Connect to one of the servers; None when that cannot be had now.
+
+    Args:
+        receive_bytes: Of the socket's buffer, for a client that does not read; 0: as usual.
+        max_queue: Frames that wait unread before TCP holds the server up.
+    """
+    url = urlsplit(deployment.servers[server].ws_url)
+    raw = socket.socket()
+    if receive_bytes:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    raw.setblocking(False)
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await asyncio.get_running_loop().sock_connect(raw, (url.hostname, url.port))
+        connection = await websockets.connect(
+            url.geturl(),
+            sock=raw,
+            origin=Origin(deployment.origin),
+            additional_headers={"Cookie": cookies},
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=2,
+            ping_interval=None,
+            max_size=None,
+            max_queue=max_queue,
+            proxy=None,
+        )
+    except (OSError, TimeoutError, websockets.exceptions.InvalidHandshake, EOFError) as exc:
+        raw.close()
+        ledger.unread_connects.append(time.time())
+        ledger.add("connect_failed", client=owner, server=server, cause=type(exc).__name__)
+        return None
+    return Link(owner, server, connection, ledger)
 
 
 async def settle(task: asyncio.Task[Any]) -> None:

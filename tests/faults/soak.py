@@ -159,10 +159,12 @@ class Soak:
         self.fault = "none"
 
     def _closed_since(self, began: float) -> Counter[int]:
-        """Sockets that the clients did not close themselves, by close code (1006: broken off)."""
+        """Open sockets that the clients did not close themselves, by close code (1006: broken off)."""
         links = [link for device in self._devices() for link in device.links]
         return Counter(
-            link.close_code or 1006 for link in links if link.closed_at and link.closed_at >= began and not link.is_ours
+            link.close_code or 1006
+            for link in links
+            if link.id and link.closed_at and link.closed_at >= began and not link.is_ours
         )
 
     async def _show_progress(self) -> None:
