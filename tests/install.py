@@ -46,7 +46,7 @@ REDIS = Part("redis-server", "redis-server", find_redis)
 POSTGRES = Part("PostgreSQL", "postgresql", find_postgres)
 CHROMIUM = Part("chromium", "chromium", find_chromium)
 NODE = Part("node", "nodejs", find_node)
-NGINX = Part("nginx", "nginx-light", find_nginx)
+NGINX = Part("nginx", "nginx", find_nginx)
 
 
 def install_missing(parts: list[Part]) -> dict[str, str]:

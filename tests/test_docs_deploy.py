@@ -69,7 +69,7 @@ class Deployment:
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer) -> Iterator[Deployment]:
     if find_nginx() is None:
-        give_up("nginx is not installed (apt install nginx-light)")
+        give_up("nginx is not installed (apt install nginx)")
     if find_postgres() is None:
         give_up("PostgreSQL is not installed (apt install postgresql)")
     folder = tmp_path_factory.mktemp("srv") / "switchboard"
