@@ -71,10 +71,11 @@ def key() -> dict[str, str]:
 
 
 @pytest.fixture
-def on_postgres(own_postgres: PostgresServer) -> Iterator[str]:
-    """The URL of a migrated database on the test's own PostgreSQL."""
+def server_on_postgres(own_postgres: PostgresServer, key: dict[str, str]) -> Iterator[DaphneServer]:
+    """A server on the test's own PostgreSQL, whatever database the run is on: once is enough."""
     databases = MigratedDatabases(own_postgres.url)
-    yield databases.create()
+    with DaphneServer(databases.create(), variables=key) as server:
+        yield server
     databases.close()
 
 
@@ -112,11 +113,10 @@ async def test_without_redis_sockets_stay_and_messages_are_acknowledged(
 
 
 async def test_without_postgresql_everybody_is_told_in_time(
-    start_daphne, on_postgres: str, own_postgres: PostgresServer, key
+    server_on_postgres: DaphneServer, own_postgres: PostgresServer
 ) -> None:
     """Stopped, then hung. The first message is acknowledged within 1 s of its return."""
-    server = start_daphne(on_postgres, variables=key)
-    talkers = [await begin(server, name) for name in PEOPLE]
+    talkers = [await begin(server_on_postgres, name) for name in PEOPLE]
     for go_away, come_back in ((own_postgres.shut_down, own_postgres.start), (own_postgres.pause, own_postgres.resume)):
         for talker in talkers:
             talker.waits_s.clear()
