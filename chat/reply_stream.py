@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from chat import conf, groups, protocol, sessions
+from chat import conf, frames, groups, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
 from chat.hub import Hub
@@ -172,18 +172,9 @@ class ReplyStream:
             self._flush_timer = None
         self._gather()
         if self._sent < len(self.text) and not self.is_lost:
-            self._hub.broadcast(groups.of_session(self.session_id), self._chunk(self._sent))
+            for chunk in frames.so_far(self.session_id, self.reply_id, self.in_reply_to, self.text, self._sent):
+                self._hub.broadcast(groups.of_session(self.session_id), chunk)
             self._sent = len(self.text)
-
-    def _chunk(self, offset: int) -> protocol.AiResponse:
-        return protocol.AiResponse(
-            session_id=self.session_id,
-            reply_id=self.reply_id,
-            in_reply_to=self.in_reply_to,
-            content=self.text[offset:],
-            offset=offset,
-            metadata=protocol.STREAMING,
-        )
 
     def terminal_frame(self, ended: Ended) -> protocol.AiResponse:
         return protocol.AiResponse(

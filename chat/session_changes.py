@@ -26,7 +26,7 @@ def rename(session_id: str, user_id: str, title: str) -> ChatSession:
     if "\x00" in title:
         raise ChatError(INVALID_FORMAT, field="title")
     session = sessions.owned(session_id, user_id)
-    ChatSession.objects.filter(pk=session.pk).update(title=title)
+    sessions.rows(ChatSession).filter(pk=session.pk).update(title=title)
     session.title = title
     return session
 
@@ -38,8 +38,10 @@ def delete(session_id: str, user_id: str) -> None:
     """
     with transaction.atomic(using=router.db_for_write(ChatSession)):
         key = sessions.as_uuid(session_id, "session_id")
-        session = ChatSession.objects.select_for_update().filter(pk=key, owner_id=sessions.user_key(user_id)).first()
+        session = (
+            sessions.rows(ChatSession).select_for_update().filter(pk=key, owner_id=sessions.user_key(user_id)).first()
+        )
         if session is None:
             raise ChatError(NOT_FOUND, field="session_id")
-        Reply.objects.filter(session=session, state__in=RUNNING).update(state=ReplyPhase.STOPPED)
+        sessions.rows(Reply).filter(session=session, state__in=RUNNING).update(state=ReplyPhase.STOPPED)
         session.delete()

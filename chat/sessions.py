@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db import router
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase
@@ -84,8 +85,13 @@ def user_key(user_id: str) -> Any:
     return get_user_model()._meta.pk.to_python(user_id)
 
 
+def rows(model: type[Model]) -> QuerySet[Any]:
+    """The rows of a model where they are written: a replica may not know yet what was just acknowledged."""
+    return model._default_manager.using(router.db_for_write(model))
+
+
 def owned(session_id: str, user_id: str) -> ChatSession:
-    session = ChatSession.objects.filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).first()
+    session = rows(ChatSession).filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).first()
     if session is None:
         raise ChatError(NOT_FOUND, field="session_id")
     return session
@@ -93,7 +99,8 @@ def owned(session_id: str, user_id: str) -> ChatSession:
 
 def session_of_reply(reply_id: str, user_id: str) -> str:
     found = (
-        Reply.objects.filter(pk=as_uuid(reply_id, "reply_id"), session__owner_id=user_key(user_id))
+        rows(Reply)
+        .filter(pk=as_uuid(reply_id, "reply_id"), session__owner_id=user_key(user_id))
         .values_list("session_id")
         .first()
     )
@@ -103,7 +110,7 @@ def session_of_reply(reply_id: str, user_id: str) -> str:
 
 
 def session_of_message(message_id: str, user_id: str) -> str:
-    messages = ChatMessage.objects.filter(
+    messages = rows(ChatMessage).filter(
         pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), sender="user"
     )
     found = messages.values_list("session_id").first()
@@ -113,23 +120,23 @@ def session_of_message(message_id: str, user_id: str) -> str:
 
 
 def most_recent_open(user_id: str) -> str | None:
-    sessions = ChatSession.objects.filter(owner_id=user_key(user_id), ended_at=None).order_by(
-        "-last_activity_at", "-id"
-    )
+    sessions = rows(ChatSession).filter(owner_id=user_key(user_id), ended_at=None).order_by("-last_activity_at", "-id")
     found = sessions.values_list("pk").first()
     return str(found[0]) if found else None
 
 
 def select_model(session_id: str, user_id: str, model_id: str) -> None:
-    if not ChatSession.objects.filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id)).update(
-        model_id=model_id
+    if (
+        not rows(ChatSession)
+        .filter(pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id))
+        .update(model_id=model_id)
     ):
         raise ChatError(NOT_FOUND, field="session_id")
 
 
 def end(session_id: str, user_id: str) -> ChatSession:
     """End the session; ending it again changes nothing."""
-    open_ones = ChatSession.objects.filter(
+    open_ones = rows(ChatSession).filter(
         pk=as_uuid(session_id, "session_id"), owner_id=user_key(user_id), ended_at=None
     )
     open_ones.update(ended_at=timezone.now())
@@ -142,7 +149,7 @@ def page(user_id: str, *, cursor: str | None, limit: int) -> SessionPage:
     Raises:
         ChatError: INVALID_FORMAT for a cursor that this function did not make.
     """
-    sessions = ChatSession.objects.filter(owner_id=user_key(user_id)).order_by("-last_activity_at", "-id")
+    sessions = rows(ChatSession).filter(owner_id=user_key(user_id)).order_by("-last_activity_at", "-id")
     if cursor:
         moment, key = _read_cursor(cursor)
         sessions = sessions.filter(Q(last_activity_at__lt=moment) | Q(last_activity_at=moment, pk__lt=key))
@@ -167,7 +174,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
 
 def history(session: ChatSession, *, before: int | None, limit: int) -> MessagePage:
     """Return the newest `limit` messages of an owned session below `before`."""
-    messages = ChatMessage.objects.filter(session=session).order_by("-seq")
+    messages = rows(ChatMessage).filter(session=session).order_by("-seq")
     if before is not None:
         messages = messages.filter(seq__lt=before)
     found = list(messages[: limit + 1])
@@ -176,14 +183,14 @@ def history(session: ChatSession, *, before: int | None, limit: int) -> MessageP
 
 def conversation(reply_id: str, limit: int) -> tuple[Reply, list[ChatMessage]]:
     """Return a reply and, oldest first, the last `limit` messages up to and with the one it answers."""
-    reply = Reply.objects.select_related("message", "session").get(pk=reply_id)
-    messages = ChatMessage.objects.filter(session_id=reply.session_id, seq__lte=reply.message.seq).order_by("-seq")
+    reply = rows(Reply).select_related("message", "session").get(pk=reply_id)
+    messages = rows(ChatMessage).filter(session_id=reply.session_id, seq__lte=reply.message.seq).order_by("-seq")
     return reply, list(messages[:limit])[::-1]
 
 
 def latest_partial(message_id: uuid.UUID) -> str:
     """Return the text that the last broken-off reply to a message had reached, or nothing."""
-    replies = Reply.objects.filter(message_id=message_id, state__in=(ReplyPhase.PARTIAL, ReplyPhase.STOPPED))
+    replies = rows(Reply).filter(message_id=message_id, state__in=(ReplyPhase.PARTIAL, ReplyPhase.STOPPED))
     reply = replies.select_related("answer").order_by("-attempt").first()
     return reply.answer.content if reply and reply.answer else ""
 
@@ -192,9 +199,9 @@ def with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
     """Return messages as facts, each with what became of its answer, or of the answer that it is."""
     keys = [message.pk for message in messages]
     of_message: dict[uuid.UUID, Reply] = {}
-    for reply in Reply.objects.filter(message_id__in=keys).order_by("attempt"):
+    for reply in rows(Reply).filter(message_id__in=keys).order_by("attempt"):
         of_message[reply.message_id] = reply
-    for reply in Reply.objects.filter(answer_id__in=keys):
+    for reply in rows(Reply).filter(answer_id__in=keys):
         if reply.answer_id is not None:
             of_message[reply.answer_id] = reply
     return [

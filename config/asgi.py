@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -16,7 +17,13 @@ def _start() -> Any:
     http = get_asgi_application()
     from chat.asgi import with_chat  # needs the apps
 
-    return with_chat(http)
+    application = with_chat(http)
+    # What lives as long as the process need not be walked through again and again, and a message's own objects are
+    # gone without a collector's help: looking less often saves about a twentieth of the processor time per message.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    return application
 
 
 try:

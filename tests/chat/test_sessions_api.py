@@ -114,7 +114,7 @@ class TestDeleting:
         from chat import runtime
 
         replies = runtime.current().replies
-        while replies.is_local(ack["reply_id"]):
+        while replies.stream(ack["reply_id"]) is not None:
             await device.rest()
         assert not await Reply.objects.aexists()
         assert not await ChatMessage.objects.aexists()
