@@ -8,6 +8,7 @@ none. It delivers at most once and says nothing of losses; `seq`, heartbeats and
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine
@@ -35,6 +36,8 @@ SIGNED_OUT = "signed_out"  # a user's group; the login session that is over
 ACCESS_CHANGED = "access_changed"  # a user's group: look whether their sockets may stay
 STOP = "stop"  # all hubs; the reply that somebody wants to end
 
+_ECHO_S = 2.0  # seconds for the layer to bring back what this process itself has sent
+
 _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
 
 
@@ -56,6 +59,9 @@ class Delivery:
     drops: int = 0
 
 
+_UNKNOWN = Delivery()  # the layer will bring it back, or not
+
+
 class Hub:
     """One per event loop; owned by `runtime`.
 
@@ -71,6 +77,8 @@ class Hub:
         self.on_access_changed: Callable[[tuple[Any, ...]], object] = _ignore
         self.on_behind: Callable[[], object] = _ignore
         self._members: dict[str, dict[Member, None]] = {}
+        self._tokens = itertools.count()
+        self._echoes: dict[int, asyncio.Future[Delivery]] = {}  # of frames of ours that are to come back
         self._link = LayerLink(
             self.id, wanted=self._members.keys(), on_event=self._on_any_event, on_return=self._on_return
         )
@@ -111,15 +119,32 @@ class Hub:
         """
         return self.send(group, Encoded.of(frame), except_for.id if except_for else None)
 
-    def send(self, group: str, frame: Encoded, except_id: str | None = None) -> Delivery:
+    def send(self, group: str, frame: Encoded, except_id: str | None = None, *, token: int | None = None) -> Delivery:
         """`broadcast` of a frame that is encoded already."""
         is_away = False
         if self._link.must_publish:
-            is_away = not self._link.put_frame(group, frame, except_id)
+            is_away = not self._link.put_frame(group, frame, except_id, token)
         if conf.chat().local_delivery or is_away:
             return self._deliver(group, frame, except_id)
-        members = self._members.get(group, ())  # the layer brings it back to them
-        return Delivery(sum(member.id != except_id for member in members))
+        return _UNKNOWN
+
+    async def tell(self, group: str, frame: protocol.Frame) -> Delivery:
+        """`broadcast`, and return what became of it here once that is known.
+
+        That is at once; without local delivery when the layer has brought it back. If it does not, nobody was told.
+        """
+        token, echo = next(self._tokens), asyncio.get_running_loop().create_future()
+        self._echoes[token] = echo
+        try:
+            delivery = self.send(group, Encoded.of(frame), token=token)
+            if delivery is not _UNKNOWN:
+                return delivery
+            async with asyncio.timeout(_ECHO_S):
+                return await echo
+        except TimeoutError:
+            return Delivery()
+        finally:
+            del self._echoes[token]
 
     def control(self, group: str, name: str, value: str = "") -> None:
         """Tell every process, this one at once."""
@@ -174,8 +199,10 @@ class Hub:
         if "frames_of" in event:
             for group, frames in event["frames_of"].items():
                 if group in self._members:
-                    for packed, except_id in frames:
-                        self._deliver(group, Encoded.unpack(packed), except_id)
+                    for packed, except_id, token in frames:
+                        delivery = self._deliver(group, Encoded.unpack(packed), except_id)
+                        if token in self._echoes and event.get("origin") == self.id:
+                            self._echoes[token].set_result(delivery)
             return
         if "controls" in event:
             if event.get("origin") != self.id:
@@ -210,7 +237,7 @@ def broadcast_from_thread(group: str, frame: protocol.Frame) -> None:
     """
     encoded = Encoded.of(frame)
     if not _call_hubs(lambda hub: hub.send(group, encoded)):
-        _send_alone(group, {"frames_of": {group: [[encoded.pack(), None]]}})
+        _send_alone(group, {"frames_of": {group: [[encoded.pack(), None, None]]}})
 
 
 def control_from_thread(group: str, name: str, value: str = "") -> None:

@@ -26,12 +26,12 @@ class Batch:
         self._controls: list[Packed] = []
         self._chars = 0
 
-    def add_frame(self, group: str, packed: Packed, except_id: str | None) -> bool:
-        """Take a frame; return whether there was room."""
+    def add_frame(self, group: str, item: Packed) -> bool:
+        """Take a frame: packed, the connection left out, and the sender's own mark. Return whether there was room."""
         if self._chars > _MAX_CHARS:
             return False
-        self._chars += len(packed[0])
-        self._frames[group].append([packed, except_id])
+        self._chars += len(item[0][0])
+        self._frames[group].append(item)
         return True
 
     def add_control(self, group: str, name: str, value: str) -> None:

@@ -88,9 +88,9 @@ class LayerLink:
         self._changed.add(group)
         self._membership_wake.set()
 
-    def put_frame(self, group: str, frame: Encoded, except_id: str | None) -> bool:
+    def put_frame(self, group: str, frame: Encoded, except_id: str | None, token: int | None) -> bool:
         """Have a frame published; return False if the line is down or its queue is full."""
-        if self.is_open and self._batch.add_frame(group, frame.pack(), except_id):
+        if self.is_open and self._batch.add_frame(group, [frame.pack(), except_id, token]):
             self._outgoing_wake.set()
             return True
         self._miss(group)

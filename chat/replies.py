@@ -196,7 +196,7 @@ class Replies:
             content_length=content_length if is_kept else None,
             error=payload,
         )
-        delivery = self._hub.broadcast(groups.of_session(session_id), frame)
+        delivery = await self._hub.tell(groups.of_session(session_id), frame)
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
 
     def accepted_actions(self) -> tuple[Action, ...]:

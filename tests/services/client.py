@@ -53,6 +53,12 @@ class SiteClient:
         status, body = self._ask(path, urllib.parse.urlencode(form).encode(), {"Referer": self.url + path})
         assert "sessionid" in self._names(), f"{name} could not sign in: {status} {body[:500]}"
 
+    def sign_out(self) -> None:
+        """End the login session, as the page's button does."""
+        token = next((cookie.value or "" for cookie in self._jar if cookie.name == "csrftoken"), "")
+        status, body = self._ask(f"{self.prefix}/logout/", b"", {"X-CSRFToken": token})
+        assert "sessionid" not in self._names(), f"signing out failed: {status} {body[:500]}"
+
     def get_text(self, path: str) -> tuple[int, str]:
         """The status and body of a page, after redirects."""
         return self._ask(path, None, {})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from chat import push
 from tests.services.databases import PEOPLE
+
+STOP_S = 0.5  # seconds on a busy machine; 0.2 on an idle one
 
 
 @pytest.fixture
@@ -50,11 +53,16 @@ class TestTwoServers:
     async def test_a_message_at_one_is_seen_at_the_other(self, start_daphne, migrated_databases, redis_server):
         """Two processes, one database, one Redis: message, answer, error and stop cross over."""
         database_url = migrated_databases.create()
-        key = {"SECRET_KEY": "k" * 20 + "abcdefghijklmnopqrstuvwxyz0123456789"}
+        key = {
+            "SECRET_KEY": "k" * 20 + "abcdefghijklmnopqrstuvwxyz0123456789",
+            "CHAT_CHECKPOINT_S": "30",  # seconds; that long would a stop take that only the database tells
+        }
         one = start_daphne(database_url, redis_url=redis_server.url, variables=key)
         two = start_daphne(database_url, redis_url=redis_server.url, variables=key)
         laptop = await one.sign_in(PEOPLE[0]).connect()
         phone = await two.sign_in(PEOPLE[0]).connect()
+        browser = one.sign_in(PEOPLE[0])
+        tab = await browser.connect(ws_url=two.ws_url, origin=two.origin)
         await laptop.send(type="user_message", content="hello", ref="r1")
         ack = await laptop.expect("ack", ref="r1")
         session_id = ack["session_id"]
@@ -81,8 +89,17 @@ class TestTwoServers:
         await phone.expect("ai_response", reply_id=ack["reply_id"])
         await phone.send(type="stop", reply_id=ack["reply_id"], ref="s")
         await phone.expect("ack", ref="s")
+        asked = time.monotonic()
         for socket in (laptop, phone):
             await socket.expect("ai_response", reply_id=ack["reply_id"], state="stopped")
+        assert time.monotonic() - asked < STOP_S
+
+        # Signing out at one process closes the tab at the other; the view waits for no layer.
+        await asyncio.to_thread(browser.sign_out)
+        assert await tab.closed() == 4502
+        await laptop.send(type="ping", ref="p")
+        await laptop.expect("pong", ref="p")
+        for socket in (laptop, phone):
             await socket.close()
 
     async def test_a_redis_that_is_away_closes_no_socket(self, start_daphne, own_redis):

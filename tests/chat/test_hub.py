@@ -1,0 +1,292 @@
+"""Two hubs, as in two processes, over a real Redis that dies, hangs and forgets; and one over the in-memory layer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import asynccontextmanager
+
+import pytest
+from channels.layers import get_channel_layer
+
+from chat import groups, hub, layer_link, protocol
+from chat.hub import Hub
+
+RETURN_S = 2.0  # seconds from Redis' first answer until frames cross again
+LOAD_S = 1.0  # seconds for a busy machine
+MANY = 1_000  # groups
+_ids = itertools.count()
+
+
+class Ear:
+    """A member that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.id = f"ear-{next(_ids)}"
+        self.texts: list[str] = []
+        self.ended: list[str] = []
+
+    def deliver(self, frame) -> bool:
+        self.texts.append(frame.text)
+        return True
+
+    def end_login(self, login_key) -> None:
+        self.ended.append(login_key)
+
+    async def hear(self, part: str, timeout_s: float = 5) -> None:
+        await until(lambda: any(part in text for text in self.texts), timeout_s)
+
+
+async def until(condition, timeout_s: float = 5) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 -- the layer tells nobody
+            await asyncio.sleep(0.005)
+
+
+def said(text: str) -> protocol.Notification:
+    return protocol.Notification(metadata={"event": text})
+
+
+@asynccontextmanager
+async def working(*hubs: Hub):
+    tasks = [asyncio.create_task(work) for one in hubs for work in one.work()]
+    try:
+        yield
+    finally:
+        for one in hubs:
+            await one.aclose()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def use(settings, url: str, backend: str = "pubsub.RedisPubSubChannelLayer", **config) -> None:
+    layer = {"BACKEND": f"channels_redis.{backend}", "CONFIG": {"hosts": [url], "prefix": "test", **config}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+
+
+@pytest.fixture
+def over_redis(settings, own_redis):
+    use(settings, own_redis.url)
+    return own_redis
+
+
+async def meet(one: Hub, other: Hub, names: list[str]) -> list[Ear]:
+    """Have `other` join these groups, and wait until what `one` says is heard in each."""
+    ears = []
+    for name in names:
+        ear = Ear()
+        other.join(ear, name)
+        ears.append(ear)
+    await speak(one, names, ears)
+    return ears
+
+
+async def speak(one: Hub, names: list[str], ears: list[Ear], timeout_s: float = 10) -> None:
+    """Say something in every group that has not heard it, until all have."""
+    word = f"word-{next(_ids)}"
+    async with asyncio.timeout(timeout_s):
+        while True:
+            deaf = [name for name, ear in zip(names, ears, strict=True) if not any(word in text for text in ear.texts)]
+            if not deaf:
+                return
+            for name in deaf:
+                one.broadcast(name, said(word))
+            await asyncio.sleep(0.1)
+
+
+class TestTwoProcesses:
+    async def test_frames_arrive_once_in_order_and_not_at_who_is_left_out(self, over_redis):
+        one, other = Hub(), Hub()
+        async with working(one, other):
+            (ear,) = await meet(one, other, ["g"])
+            here, left_out = Ear(), Ear()
+            one.join(here, "g")
+            one.join(left_out, "g")
+            ear.texts.clear()
+            for number in range(200):
+                one.broadcast("g", said(f"n{number}."), except_for=left_out)
+            await ear.hear("n199.")
+            for each in (ear, here):
+                assert [f'"n{number}."' in text for number, text in enumerate(each.texts)] == [True] * 200
+            assert left_out.texts == []
+
+    async def test_a_busy_moment_is_few_layer_messages(self, over_redis, monkeypatch):
+        """1 000 frames in 100 groups: as many layer messages as milliseconds, not as frames."""
+        one, other = Hub(), Hub()
+        names = [f"g{number}" for number in range(100)]
+        async with working(one, other):
+            ears = await meet(one, other, names)
+            sent, real = [], one._link._send
+
+            async def send(group, event):
+                sent.append(group)
+                await real(group, event)
+
+            monkeypatch.setattr(one._link, "_send", send)
+            for number in range(10):
+                for name in names:
+                    one.broadcast(name, said(f"n{number}."))
+            for ear in ears:
+                await ear.hear("n9.")
+            assert len([group for group in sent if not group.startswith("chat.hub.")]) <= 3
+
+    async def test_controls_cross(self, over_redis):
+        one, other = Hub(), Hub()
+        stopped, changed = [], []
+        other.on_stop, other.on_access_changed = stopped.append, changed.append
+        async with working(one, other):
+            (ear,) = await meet(one, other, ["g"])
+            one.control(groups.HUBS, hub.STOP, "a-reply")
+            one.control("g", hub.SIGNED_OUT, "a-login")
+            one.control("g", hub.ACCESS_CHANGED)
+            await until(lambda: changed)
+            assert (stopped, ear.ended, changed) == (["a-reply"], ["a-login"], [(ear,)])
+
+
+class TestRedisComesBack:
+    """Within two seconds, for a thousand groups; and who missed something is told to look."""
+
+    @pytest.fixture(params=["dies", "hangs", "forgets"])
+    def outage(self, request, over_redis):
+        ways = {
+            "dies": (over_redis.kill, over_redis.start),
+            "hangs": (over_redis.pause, over_redis.resume),
+            "forgets": (over_redis.kill, lambda: (over_redis.start(), over_redis.flush())),
+        }
+        return ways[request.param]
+
+    async def test_a_thousand_groups(self, outage):
+        begin, end = outage
+        one, other, behind = Hub(), Hub(), []
+        other.on_behind = lambda: behind.append(1)
+        names = [f"g{number}" for number in range(MANY)]
+        loop = asyncio.get_running_loop()
+        async with working(one, other):
+            ears = await meet(one, other, names)
+            begin()
+            await until(lambda: not one._link.is_open and not other._link.is_open, 10)
+            pauses_s = []
+            for number in range(2_000):
+                began = loop.time()
+                one.broadcast(names[number % MANY], said("missed"))
+                pauses_s.append(loop.time() - began)
+            assert max(pauses_s) < 0.1  # nobody waits
+            assert one._link._batch._chars == 0  # nothing is kept but names
+            await asyncio.to_thread(end)
+            began = loop.time()
+            await speak(one, names, ears, RETURN_S + LOAD_S)
+            assert loop.time() - began < RETURN_S + LOAD_S
+            await until(lambda: behind, RETURN_S + LOAD_S)
+
+    async def test_many_groups_are_joined_while_it_is_away(self, over_redis):
+        one, other = Hub(), Hub()
+        async with working(one, other):
+            await meet(one, other, ["g"])
+            over_redis.kill()
+            names = [f"g{number}" for number in range(MANY)]
+            ears = [Ear() for _ in names]
+            for name, ear in zip(names, ears, strict=True):
+                other.join(ear, name)
+            await until(lambda: not other._link.is_open, 10)
+            await asyncio.to_thread(over_redis.start)
+            await speak(one, names, ears, RETURN_S + LOAD_S)
+
+
+class TestSomebodyElsesFault:
+    async def test_a_call_that_hangs_in_the_shared_layer_holds_up_no_hub(self, over_redis):
+        """The layer's calls wait for each other; the hub has a line of its own."""
+        one, other = Hub(), Hub()
+        async with working(one, other):
+            (ear,) = await meet(one, other, ["g"])
+            shard = get_channel_layer()._get_layer()._shards[0]
+            async with shard._lock:
+                await speak(one, ["g"], [ear], 1)
+
+    async def test_a_subscription_that_is_dead_is_replaced(self, over_redis, log_lines):
+        """Publishing works, and nothing comes: only listening to oneself finds that."""
+        one, other = Hub(), Hub()
+        async with working(one, other):
+            (ear,) = await meet(one, other, ["g"])
+            (shard,) = other._link._layer._get_layer()._shards
+            shard._receive_task.cancel()
+            await speak(one, ["g"], [ear], layer_link._DEAF_S + RETURN_S + LOAD_S)
+        assert "chat.layer_deaf" in [line["event"] for line in log_lines]
+
+
+async def test_a_core_layer_that_forgets_its_groups_is_told_again(settings, own_redis):
+    """Groups are keys there, and FLUSHALL deletes them without a word."""
+    use(settings, own_redis.url, "core.RedisChannelLayer", capacity=10_000)
+    one, other = Hub(), Hub()
+    async with working(one, other):
+        (ear,) = await meet(one, other, ["g"])
+        own_redis.flush()
+        await speak(one, ["g"], [ear], 2 * layer_link._DEAF_S + RETURN_S + LOAD_S)
+
+
+class TestThroughTheLayer:
+    """Without local delivery: what counts as told is what the layer brought back."""
+
+    async def test_what_came_back_is_counted(self, over_redis, configure):
+        configure(local_delivery=False)
+        one, ears = Hub(), [Ear(), Ear()]
+        async with working(one):
+            for ear in ears:
+                one.join(ear, "g")
+            await until(lambda: "g" in one._link._joined)
+            assert (await one.tell("g", said("x"))).deliveries == 2
+
+    async def test_what_did_not_is_not(self, over_redis, configure, monkeypatch):
+        configure(local_delivery=False)
+        monkeypatch.setattr(hub, "_ECHO_S", 0.3)
+        one, ear = Hub(), Ear()
+        async with working(one):
+            one.join(ear, "g")
+            await until(lambda: "g" in one._link._joined)
+            over_redis.pause()
+            assert (await one.tell("g", said("x"))).deliveries == 0
+            over_redis.resume()
+
+    async def test_while_the_line_is_down_who_is_here_is_told_at_once(self, over_redis, configure):
+        configure(local_delivery=False)
+        one, ear = Hub(), Ear()
+        async with working(one):
+            one.join(ear, "g")
+            over_redis.kill()
+            await until(lambda: not one._link.is_open, 10)
+            assert (await one.tell("g", said("x"))).deliveries == 1
+
+
+class TestInMemory:
+    async def test_nothing_is_published_for_nobody(self, settings, monkeypatch):
+        layer, sent = get_channel_layer(), []
+        monkeypatch.setattr(type(layer), "group_send", lambda self, *sent_: sent.append(sent_))
+        one, ear = Hub(), Ear()
+        async with working(one):
+            one.join(ear, "g")
+            one.broadcast("g", said("x"))
+            await until(lambda: one._link._joined >= {"g"})
+        assert len(ear.texts) == 1
+        assert sent == []
+
+    async def test_an_event_from_outside_reaches_the_members(self):
+        one, ear = Hub(), Ear()
+        group = groups.of_session("s")
+        async with working(one):
+            one.join(ear, group)
+            await until(lambda: group in one._link._joined)
+            frame = {"type": "notification", "metadata": {"event": "x"}}
+            await get_channel_layer().group_send(group, {"type": groups.EVENT, "session_id": "s", "frames": [frame]})
+            await ear.hear('"x"')
+
+    async def test_a_membership_that_ran_out_is_renewed(self, monkeypatch):
+        """The layer forgets members after a day, and those that stood still for a minute."""
+        monkeypatch.setattr(layer_link, "_REJOIN_LOCAL_S", 0.1)
+        one, ear = Hub(), Ear()
+        group = groups.of_session("s")
+        layer = get_channel_layer()
+        async with working(one):
+            one.join(ear, group)
+            await until(lambda: group in one._link._joined)
+            layer.groups.clear()
+            await until(lambda: layer.groups.get(group))
