@@ -23,7 +23,7 @@ async def measure(bench: Bench, chosen: list[str]) -> int:
     """Run the rows; the number of those that could not be measured."""
     broken = 0
     for name in chosen:
-        bench.say(f"== {name}: {ROWS[name].__doc__.partition(chr(10))[0] if ROWS[name].__doc__ else ''}")
+        bench.say(f"== {name}: {(ROWS[name].__doc__ or '').splitlines()[0]}")
         load.client_shares.clear()
         try:
             await ROWS[name].run(bench)

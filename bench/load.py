@@ -27,7 +27,6 @@ LONGEST = 8  # times as long, at most
 CLIENT_BOUND = 0.95  # of its core; above, the client is what was measured
 
 client_shares: list[float] = []  # of every window; whoever reports them clears it
-client_shares: list[float] = []  # of every window; whoever reports them clears it
 _numbers = itertools.count(1)  # of all messages of a run: a `ref` that comes twice in a session is a duplicate
 
 

@@ -28,8 +28,9 @@ def fill(page: Path, blocks: dict[str, str]) -> None:
     text = page.read_text()
     for name, content in blocks.items():
         pattern = rf"(?s)(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        text, count = re.subn(pattern, lambda found, new=content: f"{found[1]}{new}\n{found[2]}", text)
-        assert count == 1, f"{page.name} has no block {name}"
+        found = re.search(pattern, text)
+        assert found, f"{page.name} has no block {name}"
+        text = f"{text[: found.end(1)]}{content}\n{text[found.start(2) :]}"
     page.write_text(text)
 
 

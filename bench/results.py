@@ -40,8 +40,8 @@ def judge(row: str, interval: Interval, target: str | None = None) -> Result:
     if target is not None:
         sign, limit = read_target(target)
         met = interval.high <= limit if sign == "<=" else interval.low >= limit
-    rounded = (round(number, 4) for number in (interval.value, interval.low, interval.high))
-    return Result(row, target, *rounded, met)
+    value, low, high = (round(number, 4) for number in (interval.value, interval.low, interval.high))
+    return Result(row, target, value, low, high, met)
 
 
 def read_target(target: str) -> tuple[str, float]:

@@ -119,7 +119,7 @@ class Server:
         for port in self.ports:
             self.processes.append(self._launch(port))
         for port, process in zip(self.ports, self.processes, strict=True):
-            wait_until(lambda p=port, q=process: _listens(p) or not q.is_running, "daphne answers", START_TIMEOUT_S)
+            _wait_for(port, process)
             if not process.is_running:
                 raise RuntimeError(f"{self.kind.name} does not start\n{process.last_words()}")
 
@@ -160,7 +160,7 @@ class Server:
             first_port: Index of the process that the first one goes to.
         """
         fleet = fleet or Fleet(self.pids)
-        chosen: list[Person | None] = list(people or self.people[:count] or [None] * count)
+        chosen: Sequence[Person | None] = people or self.people[:count] or [None] * count
         answers = Answers(self.kind.good, self.kind.bad, self.kind.broadcast)
         for index, port in enumerate(self.ports):
             mine = chosen[(index - first_port) % len(self.ports) :: len(self.ports)]
@@ -247,6 +247,10 @@ def environment_of(kind: Kind) -> dict[str, str]:
         **({"LAYER": "1"} if kind.has_layer else {}),
         **(limits if kind.is_ours else {}),
     }
+
+
+def _wait_for(port: int, process: OwnedProcess) -> None:
+    wait_until(lambda: _listens(port) or not process.is_running, "daphne answers", START_TIMEOUT_S)
 
 
 def _listens(port: int) -> bool:

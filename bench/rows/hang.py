@@ -34,7 +34,7 @@ async def _measure(bench: Bench, kind: Kind, rounds: int) -> list[float]:
     """Seconds by which the worst ack was later than in the calm window of the same round."""
     server = bench.servers.start(kind, "postgresql")
     fleet = await server.connect(OTHERS, people=server.people[1 : OTHERS + 1])
-    await fleet.in_turn(0.3)
+    await fleet.settle()
     later = []
     for number in range(rounds):
         calm = await _worst(fleet, bench.seconds(HANG_S))
@@ -52,7 +52,7 @@ async def _worst(fleet: Fleet, seconds: float) -> float:
 async def _while_hanging(server: Server, fleet: Fleet, seconds: float) -> float:
     alice = Fleet(server.pids)
     await server.connect(1, fleet=alice, people=server.people[:1])
-    await alice.in_turn(0.1)
+    await alice.settle()
     holding = asyncio.create_task(_hold(server, seconds))
     insisting = asyncio.create_task(_insist(alice))
     try:

@@ -24,7 +24,7 @@ async def run(bench: Bench) -> None:
     few, many = bench.servers.start(OURS), bench.servers.start(OURS)
     fleets = {"few": await few.connect(FEW), "many": await many.connect(MANY)}
     for fleet in fleets.values():
-        await fleet.in_turn(0.2)
+        await fleet.settle()
     taken: dict[str, list[float]] = {name: [] for name in fleets}
     for number, order in bench.alternate(list(fleets)):
         for name in order:

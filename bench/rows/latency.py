@@ -15,7 +15,7 @@ async def run(bench: Bench) -> None:
     fleets = {}
     for database in ("sqlite", "postgresql"):
         fleets[database] = await bench.servers.start(OURS, database).connect(CONNECTIONS)
-        await fleets[database].in_turn(0.3)
+        await fleets[database].settle()
     taken: dict[str, list[float]] = {name: [] for name in fleets}
     for number, order in bench.alternate(list(fleets)):
         told = []

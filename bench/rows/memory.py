@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket as sockets
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bench import machine
 from bench.interval import median_interval
@@ -26,37 +27,43 @@ WARM_UP_BYTES = 15_000_000
 FLOOD_S = 12.0
 SAMPLE_S = 0.05
 
+Attack = Callable[[Server, Fleet, int], Awaitable[Socket]]
+
 
 async def run(bench: Bench) -> None:
     total = TOTAL_BYTES // (10 if bench.is_quick else 1)
-    for what, attack, target in (
+    attacks: tuple[tuple[str, Attack, str], ...] = (
         ("never reads 100 MB", _never_read, "<= 1 MiB"),
         ("floods", _flood, "<= 2 MiB"),
-    ):
+    )
+    for what, attack, target in attacks:
         grown = []
         for number in range(bench.rounds):
             server = bench.servers.start(OURS)
-            grown.append(await _growth(server, attack, total) / MIB)
+            growth, told = await _growth(server, attack, total)
+            grown.append(growth / MIB)
             bench.servers.stop()
-            bench.say(f"  round {number + 1}/{bench.rounds}: a client that {what}: {grown[-1]:.2f} MiB")
+            bench.say(f"  round {number + 1}/{bench.rounds}: a client that {what}: {grown[-1]:.2f} MiB; {told}")
         bench.add(judge(f"memory of a client that {what}", median_interval(grown), target))
 
 
-async def _growth(server: Server, attack: object, total: int) -> float:
-    """Bytes by which the attack raises the server's memory at its highest."""
+async def _growth(server: Server, attack: Attack, total: int) -> tuple[float, str]:
+    """Bytes by which the attack raises the server's memory at its highest, and what became of the attacker."""
     alice = server.people[0]
     fleet = await server.connect(1, people=[alice], message=LONG)
     sender = fleet.sockets[0]
     async with _highest(server.pids[0]) as warm:
         await _send(fleet, sender, WARM_UP_BYTES)
     async with _highest(server.pids[0]) as high:
-        await attack(server, fleet, total)  # type: ignore[operator]
+        attacker = await attack(server, fleet, total)
+    sent, taken = attacker.sent * MESSAGE_BYTES // 1_000_000, fleet.sockets[0].answered * MESSAGE_BYTES // 1_000_000
+    end = f"closed with {attacker.close_code}" if attacker.close_code else "still open"
     await fleet.close()
-    return max(0, high[0] - warm[0])
+    return max(0, high[0] - warm[0]), f"it sent {sent} MB, the other one {taken} MB; {end}"
 
 
 @contextlib.asynccontextmanager
-async def _highest(pid: int):  # type: ignore[no-untyped-def]
+async def _highest(pid: int) -> AsyncIterator[list[int]]:
     """The highest resident memory while it is open, in a list of one."""
     high = [machine.rss_bytes(pid)]
 
@@ -88,7 +95,7 @@ async def _send(fleet: Fleet, sender: Socket, total: int) -> None:
     sender.refill = None
 
 
-async def _never_read(server: Server, fleet: Fleet, total: int) -> None:
+async def _never_read(server: Server, fleet: Fleet, total: int) -> Socket:
     """A second device of the same session takes nothing out of its socket while the first one sends."""
     (deaf,) = await server.connect_to(fleet, server.people[0], LONG)
     deaf.send()
@@ -97,9 +104,10 @@ async def _never_read(server: Server, fleet: Fleet, total: int) -> None:
     raw = deaf.transport.get_extra_info("socket")
     raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
     await _send(fleet, fleet.sockets[0], total)
+    return deaf
 
 
-async def _flood(server: Server, fleet: Fleet, total: int) -> None:
+async def _flood(server: Server, fleet: Fleet, total: int) -> Socket:
     """Another person sends as fast as the network takes it, and waits for nothing."""
     (flooder,) = await server.connect_to(fleet, server.people[1], LONG)
     ends = time.monotonic() + FLOOD_S
@@ -107,3 +115,4 @@ async def _flood(server: Server, fleet: Fleet, total: int) -> None:
         while flooder.transport.get_write_buffer_size() < 4 * MESSAGE_BYTES and not flooder.transport.is_closing():
             flooder.send()
         await asyncio.sleep(0)
+    return flooder
