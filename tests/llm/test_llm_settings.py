@@ -30,9 +30,27 @@ def _file(tmp_path: Path, text: str) -> dict[str, str]:
         ({"base_url": "http://x.org/v1", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "ftp://x.org", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "https://me:hunter2@x.org", "model": "m"}, "LLM_BASE_URL must be https"),
+        ({"base_url": "https://hunter2@x.org", "model": "m"}, "no user, no password"),
+        ({"base_url": "https://x.org/v1?key=hunter2", "model": "m"}, "nothing after a"),
+        ({"base_url": "https://x.org/v1#hunter2", "model": "m"}, "nothing after a"),
+        ({"base_url": "https://", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "https://[::1", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "https://x.org:99999/v1", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "https://x.org:port/v1", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "https://x .org/v1", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "https://x.org/v1\n", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": f"https://{'x' * 64}.org/v1", "model": "m"}, "LLM_BASE_URL is no address"),
+        ({"base_url": "http://169.254.169.254/v1", "model": "m"}, "LLM_BASE_URL must be https"),
+        ({"base_url": "http://8.8.8.8/v1", "model": "m"}, "LLM_BASE_URL must be https"),
+        ({"base_url": "http://localhost.evil.org/v1", "model": "m"}, "LLM_BASE_URL must be https"),
+        ({"base_url": "https://x.org", "model": "m", "api_key": "hunter2\nX-Evil: 1"}, "characters that no key has"),
+        ({"base_url": "https://x.org", "model": "m", "api_key": "hunter2é"}, "characters that no key has"),
+        ({"base_url": "https://x.org", "model": "m", "max_tokens_field": "tokens"}, "LLM_MAX_TOKENS_FIELD"),
+        ({"base_url": "https://x.org", "model": "m", "max_tokens": 0}, "LLM_MAX_TOKENS"),
         ({"base_url": "https://x.org", "model": "m", "context_tokens": 0}, "LLM_CONTEXT_TOKENS"),
         ({"modle": "m"}, "did you mean model"),
-        ({"providers_file": "/nowhere.toml"}, "cannot be read"),
+        ({"providers_file": "/nowhere.toml"}, "cannot be read: No such file"),
+        ({"providers_file": "/"}, "cannot be read: Is a directory"),
     ],
 )
 def test_a_wrong_value_refuses_in_one_line(settings, values, words):
@@ -50,7 +68,24 @@ def test_a_wrong_value_refuses_in_one_line(settings, values, words):
         ("", "provider"),
         ("provider = []", "names no"),
         (ONE + ONE, "same id"),
-        (ONE + 'colour = "red"\n', "colour"),
+        (ONE + 'colour = "red"\n', "'colour' is not a setting."),
+        (ONE + 'basse_url = "red"\n', "'basse_url' is not a setting; did you mean base_url?"),
+        (ONE + "max_token = 7\n", "did you mean max_tokens?"),
+        ("[[providers]]\n", "'providers' is not a setting; did you mean provider?"),
+        ("provider = 7", "names no"),
+        ("provider = [7]", "names no"),
+        ("[provider]\n" + ONE.partition("\n")[2], "names no"),
+        (ONE + 'max_tokens = "many"\n', "provider 'a': max_tokens: Expected `int | null`, got `str`"),
+        (ONE + "max_tokens = 0\n", "max_tokens: Expected `int` >= 1"),
+        (ONE + "total_s = nan\n", "total_s"),
+        (ONE + "first_token_s = 0\n", "first_token_s: Expected `float` > 0"),
+        (ONE + 'max_tokens_field = "tokens"\n', "max_tokens_field"),
+        (ONE.replace('id = "a"\n', ""), "provider 1: Object missing required field `id`"),
+        (ONE.replace('"a"', '""'), "id is empty"),
+        (ONE.replace('"a"', "7"), "provider 1: id: Expected `str`"),
+        (ONE + 'api_key_env = "sk-hunter2"\n', "api_key_env is not the name of an environment variable"),
+        (ONE + 'api_key_env = "gsk_hunter2"\n', "the environment variable that api_key_env names is empty"),
+        (ONE + 'api_key_env = "BROKEN_KEY"\n', "variable BROKEN_KEY holds a key with characters that no key has"),
         (ONE + 'api_key = "sk-1"\n', "api_key_env"),
         (ONE + 'api_key_env = "NOT_SET_ANYWHERE"\n', "NOT_SET_ANYWHERE is empty"),
         (ONE.replace("https", "http"), "must be https"),
@@ -58,11 +93,34 @@ def test_a_wrong_value_refuses_in_one_line(settings, values, words):
         ('[[provider]]\nid = "a"\ntype = "no.such.Thing"\n', "no.such.Thing"),
     ],
 )
-def test_a_wrong_file_refuses_in_one_line(settings, tmp_path, text, words):
+def test_a_wrong_file_refuses_in_one_line(settings, tmp_path, monkeypatch, text, words):
+    monkeypatch.setenv("BROKEN_KEY", "hunter2\nhunter2")
     settings.LLM = _file(tmp_path, text)
     with pytest.raises(ImproperlyConfigured, match=re.escape(words)) as refused:
         registry.load()
     assert "\n" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_file_that_is_no_text_refuses_in_one_line(settings, tmp_path):
+    (tmp_path / "providers.toml").write_bytes(b"\xff\xfe[")
+    settings.LLM = {"providers_file": str(tmp_path / "providers.toml")}
+    with pytest.raises(ImproperlyConfigured, match="is no TOML") as refused:
+        registry.load()
+    assert "\n" not in str(refused.value)
+
+
+def test_plain_http_beyond_ones_own_network_has_to_be_allowed(settings, tmp_path):
+    settings.LLM = {"base_url": "http://x.org/v1", "model": "m", "allow_plain_http": True}
+    assert [model.id for model in registry.load().models] == ["m"]
+    settings.LLM = _file(tmp_path, ONE.replace("https", "http") + "allow_plain_http = true\n")
+    assert [model.id for model in registry.load().models] == ["a"]
+
+
+def test_a_key_comes_without_the_line_end_of_its_file(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROVIDER_KEY", "sk-12345678\n")
+    settings.LLM = _file(tmp_path, ONE + 'api_key_env = "PROVIDER_KEY"\n')
+    assert [provider.api_key for provider in conf.providers()] == ["sk-12345678"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "10.1.2.3", "llm", "gpu.internal", "[::1]:9"])
