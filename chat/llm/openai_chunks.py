@@ -1,4 +1,4 @@
-"""Reads one event of a streamed answer. The SDK checks nothing that a server says, so nothing is taken for granted."""
+"""Reads one event of a streamed answer, as JSON has it: nothing that a server says is taken for granted."""
 
 from __future__ import annotations
 
@@ -32,24 +32,28 @@ def read(chunk: Any) -> tuple[str | None, str | None]:
         ChatError: LLM_REFUSED.
     """
     choice = _own_choice(chunk)
-    delta = getattr(choice, "delta", None)
-    refusal = getattr(delta, "refusal", None)
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        delta = {}
+    refusal = delta.get("refusal")
     if refusal and isinstance(refusal, str):
         raise ChatError(LLM_REFUSED, detail="refusal")
-    text = _text_of(getattr(delta, "content", None))
+    text = _text_of(delta.get("content"))
     if not text:
-        is_thinking = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+        is_thinking = delta.get("reasoning_content") or delta.get("reasoning")
         text = "" if is_thinking else None
-    reason = getattr(choice, "finish_reason", None)
+    reason = choice.get("finish_reason")
     return text, reason if reason and isinstance(reason, str) else None
 
 
-def _own_choice(chunk: Any) -> Any:
+def _own_choice(chunk: Any) -> dict[str, Any]:
     """The first of several answers; some servers do not number their only one."""
-    choices = getattr(chunk, "choices", None)
-    if not isinstance(choices, list):
-        return None
-    return next((choice for choice in choices if getattr(choice, "index", None) in (0, None)), None)
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if isinstance(choices, list):
+        for choice in choices:
+            if isinstance(choice, dict) and choice.get("index") in (0, None):
+                return choice
+    return {}
 
 
 def _text_of(content: Any) -> str | None:
@@ -63,12 +67,12 @@ def _text_of(content: Any) -> str | None:
 
 def usage(chunk: Any) -> Usage | None:
     """What the server counted, or None where that makes no sense: no reason to lose the answer."""
-    reported = getattr(chunk, "usage", None)
+    reported = chunk.get("usage") if isinstance(chunk, dict) else None
     if reported is None:
         return None
     try:
-        return Usage(reported.prompt_tokens, reported.completion_tokens)
-    except (AttributeError, ValueError):
+        return Usage(reported["prompt_tokens"], reported["completion_tokens"])
+    except (LookupError, TypeError, ValueError):
         log.warning("chat.provider_usage_refused")
         return None
 

@@ -29,7 +29,7 @@ def make(settings: ProviderSettings) -> Any:
         "OpenAI-Organization": openai.omit,
         "OpenAI-Project": openai.omit,
     }
-    client = openai.AsyncOpenAI(
+    return openai.AsyncOpenAI(
         base_url=settings.base_url,
         api_key=settings.api_key or "none",  # the SDK insists
         max_retries=0,
@@ -41,8 +41,6 @@ def make(settings: ProviderSettings) -> Any:
             follow_redirects=False,
         ),
     )
-    _ = client.chat.completions  # imported by the SDK with its first use
-    return client
 
 
 async def _leave_out_key(request: Any) -> None:
