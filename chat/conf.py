@@ -59,6 +59,8 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     lease_s: PositiveSeconds = 15  # seconds after which a reply whose process died is ended by another
     stop_grace_s: PositiveSeconds = 8  # seconds from SIGTERM to exit; the orchestrator's own grace must be longer
 
+    idle_session_s: PositiveSeconds = 604_800  # seconds without use until a session ends by itself; seven days
+
     # Storage and delivery
     database_threads: Positive = 8  # queries of sockets in flight; each holds one database connection
     database_timeout_s: PositiveSeconds = 2.5  # seconds a person waits for storage before being told

@@ -35,6 +35,8 @@ class ChatSession(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     last_activity_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True)
+    # When a process last said that a connection of its own has it open; only written where the session is long unused.
+    seen_at = models.DateTimeField(null=True)
 
     class Meta:
         app_label = "chat"

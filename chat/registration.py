@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chat import protocol, sessions
 from chat.connection import Connection
+from chat.idle_sessions import is_nearly_idle, mark_seen
 from chat.models import ChatSession
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -59,4 +60,6 @@ class RegistrationMiddleware:
         context.session_id = session_id
         if not connection.touch(session_id):
             session = await threads.run(self.find, session_id, connection.user_id)
+            if is_nearly_idle(session):
+                await threads.run(mark_seen, [session_id])
             connection.register(session_id, session.last_seq)

@@ -21,6 +21,7 @@ from chat.database import DatabaseThreads
 from chat.faults import Faults
 from chat.heartbeat import Beating, Heartbeat
 from chat.hub import Hub
+from chat.idle_sessions import IdleSessions
 from chat.journal import Journal
 from chat.limits import Limits
 from chat.llm import registry
@@ -94,6 +95,7 @@ class Runtime:
         self.hub.on_stop = self.replies.stop_here
         self.connections: dict[str, Attached] = {}
         self.access = access.Access(self.threads, self.connections.values)
+        self.idle_sessions = IdleSessions(self.threads, self.connections.values)
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
         self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
@@ -106,6 +108,7 @@ class Runtime:
             self.activity.tell(),
             self.replies.reap(),
             self.access.keep_watch(),
+            self.idle_sessions.keep_ending(),
             self.redis.keep_probing(),
             self.leases.keep_leases(),
             self.heartbeat.keep_beating(),

@@ -48,7 +48,7 @@ FLOORS = [
     {"chat.admin", "chat.llm.openai"},
     {"chat.llm.registry"},
     {"chat.activity", "chat.entries", "chat.batch", "chat.session_changes", "chat.faults", "chat.auth"},
-    {"chat.access", "chat.missed", "chat.progress"},
+    {"chat.access", "chat.idle_sessions", "chat.missed", "chat.progress"},
     {"chat.jobs", "chat.frames", "chat.checks", "chat.management"},
     {"chat.writer"},
     {"chat.journal"},
