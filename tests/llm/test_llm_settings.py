@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from chat.llm import conf, registry
+from chat.llm.providers_file import ProviderSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "providers.md").read_text()
@@ -135,6 +136,12 @@ def test_the_file_of_the_documentation_works(settings, tmp_path, monkeypatch):
     settings.LLM = _file(tmp_path, text)
     assert [provider.id for provider in conf.providers()] == ["local", "fast"]
     assert [model.name for model in registry.load().models] == ["On our own machine", "Fast"]
+
+
+def test_the_documentation_shows_every_key_of_the_file():
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
+    shown = {line.partition(" = ")[0] for line in text.splitlines() if " = " in line}
+    assert shown == {*ProviderSettings.__struct_fields__} - {"api_key"}
 
 
 async def test_the_class_of_the_documentation_works(alice, configure, monkeypatch):

@@ -188,6 +188,12 @@ def _check_what_staff_read(error: BaseException) -> None:
     assert all(len(cause.message) <= _MAX_CAUSE_CHARS for cause in told.causes)
 
 
+async def test_a_status_is_not_lost_for_a_body_that_never_ends(ask, llm_server):
+    """Where the first word's time allows it, a refusal whose words do not come is told as the refusal it is."""
+    _check(await ask("hanging error", first_token_s=6.0, total_s=9.0), UNAVAILABLE)
+    assert await asyncio.to_thread(llm_server.wait_idle, 2)
+
+
 class TestNobodyIsThere:
     async def test_nobody_listens(self, ask):
         with socket.socket() as closed:
