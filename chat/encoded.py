@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chat import protocol
@@ -45,23 +46,8 @@ class Encoded:
 
     @classmethod
     def of(cls, frame: protocol.Frame) -> Encoded:
-        text, kind = protocol.encode(frame), str(frame.__struct_config__.tag)
-        match frame:
-            case protocol.AiResponse():
-                stop = frame.offset + len(frame.content)
-                is_end = frame.metadata.get("done") == "true"
-                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, frame.offset, stop, is_end)
-            case protocol.ErrorFrame():
-                is_end, length = frame.reply_id is not None, frame.content_length
-                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id, length, length, is_end)
-            case protocol.UserMessageFrame():
-                return cls(text, kind, frame.session_id, frame.seq)
-            case protocol.Ack():
-                return cls(text, kind, frame.session_id, frame.seq, frame.reply_id)
-            case protocol.Loading():
-                return cls(text, kind, frame.session_id, reply_id=frame.reply_id)
-            case _:
-                return cls(text, kind, frame.session_id if isinstance(frame, protocol.Outbound) else None)
+        facts = _FACTS.get(type(frame), _session)
+        return cls(protocol.encode(frame), frame.__struct_config__.tag, *facts(frame))  # type: ignore[arg-type]
 
     @classmethod
     def plain(cls, frame: protocol.Frame) -> Encoded:
@@ -75,3 +61,42 @@ class Encoded:
     @classmethod
     def unpack(cls, packed: list[Any]) -> Encoded:
         return cls(*packed)
+
+
+# What the way of a frame needs to know of it, in the order of `Encoded`'s arguments; made for every frame that is sent.
+
+
+def _session(frame: Any) -> tuple[Any, ...]:
+    return (getattr(frame, "session_id", None),)
+
+
+def _piece(frame: protocol.AiResponse) -> tuple[Any, ...]:
+    start = frame.offset
+    is_end = frame.metadata.get("done") == "true"
+    return frame.session_id, frame.seq, frame.reply_id, start, start + len(frame.content), is_end
+
+
+def _error(frame: protocol.ErrorFrame) -> tuple[Any, ...]:
+    length = frame.content_length
+    return frame.session_id, frame.seq, frame.reply_id, length, length, frame.reply_id is not None
+
+
+def _message(frame: protocol.UserMessageFrame) -> tuple[Any, ...]:
+    return frame.session_id, frame.seq
+
+
+def _ack(frame: protocol.Ack) -> tuple[Any, ...]:
+    return frame.session_id, frame.seq, frame.reply_id
+
+
+def _loading(frame: protocol.Loading) -> tuple[Any, ...]:
+    return frame.session_id, None, frame.reply_id
+
+
+_FACTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    protocol.AiResponse: _piece,
+    protocol.ErrorFrame: _error,
+    protocol.UserMessageFrame: _message,
+    protocol.Ack: _ack,
+    protocol.Loading: _loading,
+}

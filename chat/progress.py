@@ -12,43 +12,11 @@ from math import inf
 from time import monotonic, time
 
 from chat.encoded import Encoded
+from chat.reply_progress import MAX_HELD, MAX_HELD_CHARS, Put, ReplyProgress
 
-Put = Callable[[Encoded], bool]  # into the outbox; False where there is no room
 PutWhole = Callable[[Sequence[Encoded]], bool]
 
-_MAX_HELD = 64  # frames beyond a gap; shared with everybody else who gets them
-_MAX_HELD_CHARS = 65_536  # of them; a connection that never reads must cost next to nothing
 _MAX_REPLIES = 32  # replies that are being written or have just ended; three run at once
-
-
-class ReplyProgress:
-    """How far one reply that is being written has come here.
-
-    Attributes:
-        sent: Characters that went out.
-        is_behind: Something of it is missing; its pieces are held until that is repaired.
-    """
-
-    __slots__ = ("held", "is_behind", "sent")
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.is_behind = False
-        self.held: list[Encoded] = []
-
-    def hold(self, piece: Encoded) -> None:
-        self.is_behind = True
-        if len(self.held) < _MAX_HELD and sum(len(each.text) for each in self.held) < _MAX_HELD_CHARS:
-            self.held.append(piece)
-
-    def take(self, piece: Encoded, put: Put) -> bool:
-        """Send a piece that belongs here; one that was sent already is skipped. False: there is no room, or a gap."""
-        start, stop = piece.start or 0, piece.stop or 0
-        if stop > self.sent or start == stop:
-            if start > self.sent or not put(piece):
-                return False
-            self.sent = stop
-        return True
 
 
 class Progress:
@@ -79,7 +47,9 @@ class Progress:
 
     @property
     def is_behind(self) -> bool:
-        return self.is_behind_rows or any(reply.is_behind for reply in self.replies.values())
+        if self.position != self.top and self.is_behind_rows:
+            return True
+        return bool(self.replies) and any(reply.is_behind for reply in self.replies.values())
 
     @property
     def is_behind_rows(self) -> bool:
@@ -110,6 +80,15 @@ class Progress:
         Returns:
             False where it was dropped because the outbox is full. It is repaired all the same.
         """
+        if self.position == self.top and not self._turn_until:  # nothing is missing, as nearly always
+            if frame.reply_id is None:
+                if frame.seq is None:
+                    return put(frame)
+                if frame.seq == self.top + 1:
+                    return self._take_next(frame, frame.seq, put)
+            elif (reply := self.replies.get(frame.reply_id)) is not None and reply.is_next(frame) and put(frame):
+                reply.sent = frame.stop or 0
+                return True
         if frame.reply_id in self.ended and (frame.seq is None or frame.seq <= (self.position or 0)):
             return True
         if frame.seq is not None:
@@ -134,6 +113,14 @@ class Progress:
         """The database has a reply, begun at this time, that ended without text."""
         if reply_id in self.replies or (created_at > self.since and reply_id not in self.ended):
             self.replies.setdefault(reply_id, ReplyProgress()).is_behind = True
+
+    def _take_next(self, frame: Encoded, seq: int, put: Put) -> bool:
+        self.top = seq
+        if put(frame):
+            self.position = seq
+            return True
+        self._hold(seq, frame)
+        return False
 
     def _take_row(self, frame: Encoded, seq: int, put: Put) -> bool:
         if self.position is None:
@@ -162,7 +149,7 @@ class Progress:
 
     def _hold(self, seq: int, frame: Encoded) -> None:
         size = len(frame.text)
-        if seq not in self._held and len(self._held) < _MAX_HELD and self._held_chars + size <= _MAX_HELD_CHARS:
+        if seq not in self._held and len(self._held) < MAX_HELD and self._held_chars + size <= MAX_HELD_CHARS:
             self._held[seq] = frame
             self._held_chars += size
 

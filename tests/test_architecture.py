@@ -36,6 +36,7 @@ FLOORS = [
         "chat.sessions",
         "chat.admin_links",
         "chat.outbox",
+        "chat.reply_progress",
         "chat.push",
         "chat.announcements",
         "chat.llm.demo",
