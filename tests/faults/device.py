@@ -188,8 +188,9 @@ class Device:
             return
         self._unread.discard(session_id)
         self.ledger.add("history", client=self.name, session=session_id, messages=len(frames))
-        for frame in frames:
-            self.conversations[session_id].apply(frame)
+        conversation = self.conversations.get(session_id)
+        for frame in frames if conversation else ():  # none: the page was loaded again meanwhile
+            conversation.apply(frame)
 
     async def _send(self, link: Link, waiting: Waiting) -> None:
         waiting.link = link

@@ -71,6 +71,9 @@ class Soak:
             for task in habits:
                 task.cancel()
             await self._settle()
+            for task in tasks:
+                if task.done() and not task.cancelled():
+                    task.result()  # a defect of the soak itself: no verdict
             return await self._judge()
         finally:
             for device in self._devices():
