@@ -11,7 +11,6 @@ where it is not: the batch then runs again, carefully, and looks every one of th
 
 from __future__ import annotations
 
-import functools
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,15 +24,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chat import conf
+from chat.dialect import SESSION, Dialect
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
 from errors.taxonomy import TOO_MANY_REQUESTS
 
 _RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
 
-_SESSION = ("id", "owner_id", "last_seq", "title", "model_id", "assistant_enabled", "ended_at")
-_NEW_SESSION = (*_SESSION, "origin_ref", "created_at", "last_activity_at")
-_LOCK = " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+_NEW_SESSION = (*SESSION, "origin_ref", "created_at", "last_activity_at")
 _MESSAGE = ("id", "session_id", "seq", "sender", "content", "client_ref", "model_id", "metadata", "created_at")
 _REPLY = (
     "id", "session_id", "message_id", "owner_key", "runner", "attempt", "model_id", "state", "text", "stop_requested",
@@ -89,7 +87,7 @@ class Batch:
         self._running: dict[str, int] = {}  # replies per person
         self._tokens: dict[str, int] = {}
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
-        self._sql = _Dialect.of(alias)
+        self._sql = Dialect.of(alias)
         self._moment = self._sql.moment(self.now)
 
     # --- Reading, once for all jobs ---
@@ -114,7 +112,7 @@ class Batch:
         for owner_key, ref in openings:
             wanted |= Q(owner_id=owner_key, origin_ref=ref)
         opened = ChatSession.objects.using(self.alias).filter(wanted)
-        for *row, ref in self._locked(opened).values_list(*_SESSION, "origin_ref"):
+        for *row, ref in self._locked(opened).values_list(*SESSION, "origin_ref"):
             session = self._hold(*row)
             self.opened[session.owner_key, str(ref)] = session
         if self._sql.skips_locked:
@@ -290,50 +288,3 @@ class Batch:
                 cursor.executemany(self._sql.touch, changes)
                 for session in touched:
                     session.is_touched = False
-
-
-class _Dialect:
-    """How one database wants its values and statements, worked out once."""
-
-    def __init__(self, alias: str) -> None:
-        connection = connections[alias]
-        self._quote = connection.ops.quote_name
-        self._is_sqlite = connection.vendor == "sqlite"
-        self.skips_locked = connection.features.has_select_for_update_skip_locked
-        has_uuids = connection.features.has_native_uuid_field
-        self.key: Any = (lambda key: key) if has_uuids else (lambda key: key.hex)
-        self.moment = connection.ops.adapt_datetimefield_value
-        metadata, owner = ChatMessage._meta.get_field("metadata"), get_user_model()._meta.pk
-        self.json = functools.partial(metadata.get_db_prep_save, connection=connection)
-        self.owner = functools.partial(owner.get_db_prep_save, connection=connection)
-        self.no_metadata = self.json({})
-        self.owner_key = owner.to_python
-        self.touch = (
-            f"UPDATE {self._table(ChatSession)} SET last_seq = %s, title = %s, last_activity_at = %s WHERE id = %s"  # noqa: S608
-        )
-
-    @classmethod
-    @functools.cache
-    def of(cls, alias: str) -> _Dialect:
-        return cls(alias)
-
-    @functools.cache  # noqa: B019 -- one dialect per database, for the life of the process
-    def sessions(self, count: int) -> str:
-        columns, places = ", ".join(map(self._quote, _SESSION)), ", ".join(["%s"] * count)
-        lock = _LOCK if self.skips_locked else ""
-        return f"SELECT {columns} FROM {self._table(ChatSession)} WHERE id IN ({places}){lock}"  # noqa: S608
-
-    def insert(self, cursor: Any, model: type[Model], columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-        head, values = self._insert(model, columns)
-        if self._is_sqlite:
-            cursor.executemany(head + values, rows)  # one prepared statement, run in C
-        else:
-            cursor.execute(head + ", ".join([values] * len(rows)), [value for row in rows for value in row])
-
-    @functools.cache  # noqa: B019 -- one dialect per database, for the life of the process
-    def _insert(self, model: type[Model], columns: tuple[str, ...]) -> tuple[str, str]:
-        names = ", ".join(map(self._quote, columns))
-        return f"INSERT INTO {self._table(model)} ({names}) VALUES ", f"({', '.join(['%s'] * len(columns))})"  # noqa: S608
-
-    def _table(self, model: type[Model]) -> str:
-        return str(self._quote(model._meta.db_table))

@@ -15,8 +15,9 @@ from django.db import router
 
 from chat import conf
 from chat.entries import Draft, Figures, Orphan, Retried, Stored
-from chat.jobs import Append, Checkpoint, ClaimOrphans, EndReply, Job, RequestStop, Retry
+from chat.jobs import Append, Job, Retry
 from chat.models import ChatMessage
+from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RequestStop
 from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError

@@ -8,32 +8,30 @@ Handlers call `start` and `stop`. `runtime` owns the one instance per event loop
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import structlog
 
-from chat import conf, frames, groups, protocol, telemetry
+from chat import frames, groups, protocol, telemetry
 from chat.database import DatabaseThreads
-from chat.entries import Ended, Orphan
 from chat.hub import STOP, Hub
-from chat.jobs import Append, EndReply, Job, Retry
+from chat.jobs import Append, Job, Retry
 from chat.journal import Journal
 from chat.llm.choice import Choice
 from chat.models import ReplyPhase
+from chat.reaper import Reaper
+from chat.reply_ends import ReplyEnds
+from chat.reply_jobs import EndReply
 from chat.reply_stream import ReplyStream
 from errors import recorder
 from errors.context import RouteContext
-from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import DATABASE_ERROR, REPLY_INTERRUPTED, Action, Outcome, Stage
+from errors.taxonomy import Action, Outcome, Stage
 
 log = structlog.stdlib.get_logger("chat.replies")
-
-_HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
 
 
 class Replies:
@@ -47,7 +45,15 @@ class Replies:
         self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
         self._is_closing = False
-        self._end_patience_s = conf.chat().end_patience_s
+        self._ends = ReplyEnds(hub, journal)
+        reaper = Reaper(
+            journal,
+            self._ends,
+            is_running=self._running.__contains__,
+            accepted_actions=self.accepted_actions,
+            spawn=self._spawn,
+        )
+        self.reap = reaper.reap
 
     # --- What handlers call ---
 
@@ -129,7 +135,7 @@ class Replies:
             raise
         if stream.is_lost:
             return  # another process has ended it, and told everybody
-        ended = await self._stored(self._end(stream, state))
+        ended = await self._ends.stored(self._end(stream, state))
         if ended is not None:
             self._hub.broadcast(groups.of_session(stream.session_id), stream.terminal_frame(ended))
 
@@ -143,61 +149,11 @@ class Replies:
             figures=stream.figures,
         )
 
-    async def _stored(self, job: EndReply) -> Ended | None:
-        """Wait until the end of a reply is stored; None where another process has ended it.
-
-        Raises:
-            ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
-                with it: a person who was told so finds the answer whole once it comes back.
-        """
-        await asyncio.wait({job.future}, timeout=self._end_patience_s)
-        if not job.future.done() and not self._journal.withdraw(job):
-            await asyncio.wait({job.future}, timeout=_HANGING_S)
-        if not job.future.done() or job.future.cancelled():
-            raise ChatError(DATABASE_ERROR, detail="the reply's end could not be stored in time")
-        return cast("Ended | None", job.future.result())
-
     async def _end_failed(self, stream: ReplyStream, failure: Failure) -> None:
         """Store how it failed, then tell every connection once. The text that had arrived is kept."""
         payload = failure.payload(self.accepted_actions())
         job = self._end(stream, ReplyPhase.PARTIAL if stream.text else ReplyPhase.FAILED, payload)
-        await self._tell_end(
-            failure, payload, job, stream.session_id, stream.reply_id, stream.in_reply_to, len(stream.text)
-        )
-
-    async def _tell_end(
-        self,
-        failure: Failure,
-        payload: ErrorPayload,
-        job: EndReply,
-        session_id: str,
-        reply_id: str,
-        in_reply_to: str,
-        content_length: int,
-    ) -> None:
-        """Tell every connection once how the reply failed, as soon as that is stored, or when it has taken too long.
-
-        The job goes on until the database has it: what people were told is what `resume` and history say, too.
-        """
-        await asyncio.wait({job.future}, timeout=self._end_patience_s)
-        ended: Ended | None = None
-        if not job.future.done() or job.future.exception() is not None:
-            job.future.add_done_callback(_note_unstored)
-        elif (ended := job.future.result()) is None:
-            failure.settle(None, deliveries=0)  # another process told, or the session is gone
-            return
-        is_kept = ended is not None and ended.seq is not None
-        frame = protocol.ErrorFrame(
-            session_id=session_id,
-            reply_id=reply_id,
-            in_reply_to=in_reply_to,
-            seq=ended.seq if ended else None,
-            message_id=ended.message_id if ended else None,
-            content_length=content_length if is_kept else None,
-            error=payload,
-        )
-        delivery = await self._hub.tell(groups.of_session(session_id), frame)
-        failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
+        await self._ends.tell(failure, payload, job, session_id=stream.session_id, in_reply_to=stream.in_reply_to)
 
     def accepted_actions(self) -> tuple[Action, ...]:
         """What the server would take now: another model can only be offered where there is one."""
@@ -222,53 +178,6 @@ class Replies:
         if result.reply_id is not None:
             route = RouteContext(Stage.REPLY, message_type=message_type, user_id=user_id, ref=ref)
             self.start(result.reply_id, session_id=result.session_id, in_reply_to=result.message_id, route=route)
-
-    async def reap(self) -> None:
-        """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
-        not_before = 0.0
-        while True:
-            await asyncio.sleep(conf.chat().lease_s / 3)
-            if time.monotonic() < not_before:
-                continue
-            try:
-                orphans = await self._journal.claim_orphans()
-            except ChatError as exc:
-                # After an outage every lease is over. Whoever runs a reply gets the time to say that it still does.
-                not_before = time.monotonic() + conf.chat().lease_s
-                log.warning("chat.reaper_failed", cause=str(exc))
-                continue
-            for orphan in orphans:
-                if orphan.reply_id not in self._running:
-                    self._spawn(self._end_orphan(orphan))
-
-    async def _end_orphan(self, orphan: Orphan) -> None:
-        context = RouteContext(
-            stage=Stage.REPLY,
-            message_type="user_message",
-            user_id=orphan.user_id,
-            session_id=orphan.session_id,
-            ref=orphan.client_ref,
-            reply_id=orphan.reply_id,
-            in_reply_to=orphan.message_id,
-            outcome=Outcome.PARTIAL if orphan.text else Outcome.SAVED,
-            attempt=orphan.attempt,
-        )
-        failure = recorder.record(ChatError(REPLY_INTERRUPTED, detail="its server process is gone"), context)
-        payload = failure.payload(self.accepted_actions())
-        job = self._journal.end_reply(
-            orphan.session_id,
-            orphan.reply_id,
-            state=ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED,
-            text=orphan.text,
-            error=msgspec.to_builtins(payload),
-        )
-        try:
-            await self._tell_end(
-                failure, payload, job, orphan.session_id, orphan.reply_id, orphan.message_id, len(orphan.text)
-            )
-        finally:
-            if not failure.is_settled:
-                failure.settle(None, deliveries=0)
 
     # --- Tasks ---
 
@@ -304,7 +213,7 @@ class Replies:
         While the database hangs people are told all the same, within the grace.
         """
         self._is_closing = True
-        self._end_patience_s = min(self._end_patience_s, grace_s * 0.7)
+        self._ends.patience_s = min(self._ends.patience_s, grace_s * 0.7)
         for stream in list(self._running.values()):
             stream.interrupt()
         if self._tasks:
@@ -312,8 +221,3 @@ class Replies:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-
-def _note_unstored(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled() and (exc := future.exception()) is not None:
-        log.warning("chat.reply_end_not_stored", cause=str(exc))

@@ -1,0 +1,93 @@
+"""Ends the replies of processes that are gone, so that nobody waits for an answer that will not come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+
+from chat import conf
+from chat.entries import Orphan
+from chat.journal import Journal
+from chat.models import ReplyPhase
+from chat.reply_ends import ReplyEnds
+from errors import recorder
+from errors.context import RouteContext
+from errors.exceptions import ChatError
+from errors.taxonomy import REPLY_INTERRUPTED, Action, Outcome, Stage
+
+log = structlog.stdlib.get_logger("chat.replies")
+
+
+class Reaper:
+    """One per event loop; made and run by `Replies`.
+
+    Args:
+        is_running: Whether a reply runs in this process.
+        accepted_actions: What the server would take now.
+        spawn: Runs a task that `Replies` owns.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ends: ReplyEnds,
+        *,
+        is_running: Callable[[str], bool],
+        accepted_actions: Callable[[], tuple[Action, ...]],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._journal = journal
+        self._ends = ends
+        self._is_running = is_running
+        self._accepted_actions = accepted_actions
+        self._spawn = spawn
+
+    async def reap(self) -> None:
+        """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
+        not_before = 0.0
+        while True:
+            await asyncio.sleep(conf.chat().lease_s / 3)
+            if time.monotonic() < not_before:
+                continue
+            try:
+                orphans = await self._journal.claim_orphans()
+            except ChatError as exc:
+                # After an outage every lease is over. Whoever runs a reply gets the time to say that it still does.
+                not_before = time.monotonic() + conf.chat().lease_s
+                log.warning("chat.reaper_failed", cause=str(exc))
+                continue
+            for orphan in orphans:
+                if not self._is_running(orphan.reply_id):
+                    self._spawn(self._end(orphan))
+
+    async def _end(self, orphan: Orphan) -> None:
+        context = RouteContext(
+            stage=Stage.REPLY,
+            message_type="user_message",
+            user_id=orphan.user_id,
+            session_id=orphan.session_id,
+            ref=orphan.client_ref,
+            reply_id=orphan.reply_id,
+            in_reply_to=orphan.message_id,
+            outcome=Outcome.PARTIAL if orphan.text else Outcome.SAVED,
+            attempt=orphan.attempt,
+        )
+        failure = recorder.record(ChatError(REPLY_INTERRUPTED, detail="its server process is gone"), context)
+        payload = failure.payload(self._accepted_actions())
+        job = self._journal.end_reply(
+            orphan.session_id,
+            orphan.reply_id,
+            state=ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED,
+            text=orphan.text,
+            error=msgspec.to_builtins(payload),
+        )
+        try:
+            await self._ends.tell(failure, payload, job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
+        finally:
+            if not failure.is_settled:
+                failure.settle(None, deliveries=0)

@@ -1,0 +1,80 @@
+"""How the end of a reply is stored, and told once to every connection of its session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import structlog
+
+from chat import conf, groups, protocol
+from chat.entries import Ended
+from chat.hub import Hub
+from chat.journal import Journal
+from chat.reply_jobs import EndReply
+from errors.exceptions import ChatError
+from errors.failure import ErrorPayload, Failure
+from errors.taxonomy import DATABASE_ERROR
+
+log = structlog.stdlib.get_logger("chat.replies")
+
+_HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
+
+
+class ReplyEnds:
+    """One per event loop; owned by `Replies`.
+
+    Attributes:
+        patience_s: Seconds that an end waits to be stored before people are told; shorter while going down.
+    """
+
+    def __init__(self, hub: Hub, journal: Journal) -> None:
+        self.patience_s = conf.chat().end_patience_s
+        self._hub = hub
+        self._journal = journal
+
+    async def stored(self, job: EndReply) -> Ended | None:
+        """Wait until the end of a reply is stored; None where another process has ended it.
+
+        Raises:
+            ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
+                with it: a person who was told so finds the answer whole once it comes back.
+        """
+        await asyncio.wait({job.future}, timeout=self.patience_s)
+        if not job.future.done() and not self._journal.withdraw(job):
+            await asyncio.wait({job.future}, timeout=_HANGING_S)
+        if not job.future.done() or job.future.cancelled():
+            raise ChatError(DATABASE_ERROR, detail="the reply's end could not be stored in time")
+        return cast("Ended | None", job.future.result())
+
+    async def tell(
+        self, failure: Failure, payload: ErrorPayload, job: EndReply, *, session_id: str, in_reply_to: str
+    ) -> None:
+        """Tell every connection once how the reply failed, as soon as that is stored, or when it has taken too long.
+
+        The job goes on until the database has it: what people were told is what `resume` and history say, too.
+        """
+        await asyncio.wait({job.future}, timeout=self.patience_s)
+        ended: Ended | None = None
+        if not job.future.done() or job.future.exception() is not None:
+            job.future.add_done_callback(_note_unstored)
+        elif (ended := job.future.result()) is None:
+            failure.settle(None, deliveries=0)  # another process told, or the session is gone
+            return
+        is_kept = ended is not None and ended.seq is not None
+        frame = protocol.ErrorFrame(
+            session_id=session_id,
+            reply_id=job.reply_id,
+            in_reply_to=in_reply_to,
+            seq=ended.seq if ended else None,
+            message_id=ended.message_id if ended else None,
+            content_length=len(job.text) if is_kept else None,
+            error=payload,
+        )
+        delivery = await self._hub.tell(groups.of_session(session_id), frame)
+        failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
+
+
+def _note_unstored(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (exc := future.exception()) is not None:
+        log.warning("chat.reply_end_not_stored", cause=str(exc))

@@ -1,0 +1,125 @@
+"""What the journal does for replies: their checkpoints and their ends, the wish to stop one, and those nobody runs."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from chat import conf
+from chat.batch import Batch
+from chat.entries import Ended, Figures, Orphan
+from chat.jobs import Job
+from chat.models import RUNNING, Reply, ReplyPhase, Sender
+from chat.sessions import as_uuid
+from errors.keys import new_key
+
+
+class EndReply(Job, eq=False, kw_only=True):
+    """End a reply and store its text as a message. Only the process that runs it can."""
+
+    reply_id: str
+    state: str
+    text: str
+    public_error: dict[str, object] | None
+    figures: Figures
+    message_key: uuid.UUID = msgspec.field(default_factory=new_key)
+
+    def run(self, batch: Batch) -> Ended | None:
+        session = batch.session(self.session_key) if self.session_key is not None else None
+        if session is None:
+            return None  # deleted, and the reply with it
+        batch.flush()  # the reply may be in this batch
+        replies = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), runner=batch.runner)
+        usage = self.figures.usage
+        is_ours = replies.filter(state__in=RUNNING).update(
+            state=self.state,
+            error=self.public_error,
+            answer_id=self.message_key if self.text else None,
+            text="",
+            ended_at=batch.now,
+            first_token_ms=self.figures.first_token_ms,
+            total_ms=self.figures.total_ms,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+        )
+        if not is_ours:
+            return self._ended_before(replies)
+        if not self.text:
+            session.is_touched = True
+            return Ended(self.state, None, None)
+        model_id = replies.values_list("model_id", flat=True).get()
+        seq = batch.add_message(session, self.message_key, sender=Sender.AI.value, content=self.text, model_id=model_id)
+        return Ended(self.state, str(self.message_key), seq)
+
+    def _ended_before(self, replies: Any) -> Ended | None:
+        """Return the end that we have stored already; None if it was another process, or the session's deletion."""
+        stored = replies.exclude(ended_at=None).values("state", "answer_id", "answer__seq").first()
+        if stored is None:
+            return None
+        answer = stored["answer_id"]
+        return Ended(stored["state"], str(answer) if answer else None, stored["answer__seq"])
+
+
+class Checkpoint(Job, eq=False, kw_only=True):
+    """Store a running reply's text so far and renew its lease.
+
+    Its result: whether somebody asked to stop; None when the reply is no longer ours to write.
+    """
+
+    reply_id: str
+    text: str
+
+    def run(self, batch: Batch) -> bool | None:
+        batch.flush()
+        replies = Reply.objects.using(batch.alias)
+        ours = replies.filter(pk=as_uuid(self.reply_id), runner=batch.runner, state__in=RUNNING)
+        values: dict[str, Any] = {"text": self.text, "lease_until": batch.lease_until()}
+        if self.text:
+            values |= {"state": ReplyPhase.STREAMING, "first_token_at": Coalesce(F("first_token_at"), batch.now)}
+        if not ours.update(**values):
+            return None
+        return bool(ours.values_list("stop_requested", flat=True).first())
+
+
+class RequestStop(Job, eq=False, kw_only=True):
+    """Leave the wish to stop for the process that runs the reply; it looks at every checkpoint."""
+
+    reply_id: str
+
+    def run(self, batch: Batch) -> None:
+        batch.flush()
+        running = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), state__in=RUNNING)
+        running.update(stop_requested=True)
+
+
+class ClaimOrphans(Job, eq=False, kw_only=True):
+    """Take over replies whose process has not renewed its lease; each goes to one claimant only."""
+
+    limit: int = 20
+
+    def run(self, batch: Batch) -> list[Orphan]:
+        now = timezone.now()
+        replies = Reply.objects.using(batch.alias)
+        expired = replies.filter(state__in=RUNNING, lease_until__lt=now).select_related("message")[: self.limit]
+        claimed = []
+        for reply in expired:
+            same = replies.filter(pk=reply.pk, state__in=RUNNING, runner=reply.runner, lease_until=reply.lease_until)
+            if same.update(runner=batch.runner, lease_until=now + timedelta(seconds=conf.chat().lease_s)):
+                claimed.append(
+                    Orphan(
+                        reply_id=str(reply.pk),
+                        session_id=str(reply.session_id),
+                        message_id=str(reply.message_id),
+                        user_id=reply.owner_key,
+                        client_ref=reply.message.client_ref,
+                        attempt=reply.attempt,
+                        text=reply.text,
+                    )
+                )
+        return claimed
