@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from chat.llm.base import ReplyRequest
 from errors.exceptions import ChatError
 from errors.taxonomy import CONTEXT_TOO_LONG
@@ -13,7 +15,9 @@ _GO_ON = "Go on exactly where your answer broke off, without repeating any of it
 
 
 def messages(request: ReplyRequest, *, system_prompt: str, context_tokens: int) -> list[dict[str, str]]:
-    """Return the conversation in the provider's form, oldest first.
+    """Return the conversation in the provider's form, oldest first: it begins with the person, and the roles alternate.
+
+    Many servers' chat templates refuse anything else, and a question that got no answer is followed by another one.
 
     Raises:
         ChatError: CONTEXT_TOO_LONG when the question alone does not fit.
@@ -25,13 +29,22 @@ def messages(request: ReplyRequest, *, system_prompt: str, context_tokens: int) 
     left = context_tokens - sum(estimate(message["content"]) for message in (*opening, *ending))
     if left < 0:
         raise ChatError(CONTEXT_TOO_LONG, detail=f"over {context_tokens} tokens by our estimate")
-    history: list[dict[str, str]] = []
+    newest: list[dict[str, str]] = []
     for turn in reversed(request.turns[:-1]):
         left -= estimate(turn.content)
         if left < 0:
             break
-        history.append({"role": _ROLES[turn.sender], "content": turn.content})
-    return [*opening, *reversed(history), *ending]
+        newest.append({"role": _ROLES[turn.sender], "content": turn.content})
+    history = itertools.dropwhile(lambda message: message["role"] == "assistant", reversed(newest))
+    return [*opening, *_alternating([*history, *ending])]
+
+
+def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Join what one of the two says in a row."""
+    return [
+        {"role": role, "content": "\n\n".join(message["content"] for message in run)}
+        for role, run in itertools.groupby(messages, key=lambda message: message["role"])
+    ]
 
 
 def estimate(text: str) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat.llm.base import ReplyRequest, Turn
 from chat.llm.window import estimate, messages
@@ -57,6 +60,16 @@ async def test_a_moment_of_weakness_is_retried_before_the_first_word(alice, use_
     assert await failures() == []
 
 
+async def test_questions_without_an_answer_are_one_turn_with_the_next(alice, use_provider, llm_server):
+    use_provider()
+    device = await alice.connect()
+    ack = await device.say("401", ref="r1")
+    await device.expect("error", reply_id=ack["reply_id"])
+    ack = await device.say("hello", ref="r2", session_id=ack["session_id"])
+    assert await device.answer(ack["reply_id"]) == "You said: hello. 😀 It works. "
+    assert llm_server.requests[-1]["messages"] == [{"role": "user", "content": "401\n\nhello"}]
+
+
 async def test_several_providers_are_one_choice(alice, use_provider, llm_server):
     more = '[[provider]]\nid = "second"\nname = "Second"\ntype = "demo"\n'
     more += f'[[provider]]\nid = "third"\nbase_url = "{llm_server.url}"\nmodel = "other"\norder = -1\n'
@@ -88,10 +101,37 @@ def _request(*turns: tuple[str, str], partial: str = "") -> ReplyRequest:
 
 class TestWindow:
     def test_the_newest_turns_that_fit_are_given(self):
+        turns = [("user", "a" * 400), ("ai", "b" * 400), ("user", "c" * 400), ("ai", "d" * 400), ("user", "question")]
+        room = estimate("question") + 2 * estimate("c" * 400)
+        told = messages(_request(*turns), system_prompt="", context_tokens=room)
+        assert [message["content"][0] for message in told] == ["c", "d", "q"]
+
+    def test_an_answer_whose_question_does_not_fit_is_left_out(self):
         turns = [("user", "a" * 400), ("ai", "b" * 400), ("user", "question")]
         room = estimate("question") + estimate("b" * 400)
-        given = messages(_request(*turns), system_prompt="", context_tokens=room)
-        assert [message["role"] for message in given] == ["assistant", "user"]
+        told = messages(_request(*turns), system_prompt="", context_tokens=room)
+        assert [message["role"] for message in told] == ["user"]
+
+    def test_the_system_prompt_counts_and_stays(self):
+        turns = [("user", "a" * 400), ("ai", "b" * 400), ("user", "question")]
+        room = estimate("question") + 2 * estimate("a" * 400)
+        told = messages(_request(*turns), system_prompt="s" * 400, context_tokens=room)
+        assert [message["role"] for message in told] == ["system", "user"]
+
+    @given(
+        turns=st.lists(
+            st.tuples(st.sampled_from(["user", "ai", "admin"]), st.text(min_size=1, max_size=80)), max_size=12
+        ),
+        room=st.integers(30, 300),
+        prompt=st.sampled_from(["", "Be kind."]),
+    )
+    def test_whatever_was_said_the_roles_alternate_and_the_window_holds(self, turns, room, prompt):
+        told = messages(_request(*turns, ("user", "question")), system_prompt=prompt, context_tokens=room)
+        roles = [message["role"] for message in told if message["role"] != "system"]
+        assert roles[0] == roles[-1] == "user"
+        assert all(one != other for one, other in itertools.pairwise(roles))
+        assert told[-1]["content"].endswith("question")
+        assert sum(len(message["content"].encode()) // 4 for message in told) <= room
 
     def test_a_question_that_does_not_fit_is_told(self):
         with pytest.raises(ChatError) as caught:
@@ -99,6 +139,6 @@ class TestWindow:
         assert caught.value.spec is CONTEXT_TOO_LONG
 
     def test_a_partial_answer_is_given_to_go_on_from(self):
-        given = messages(_request(("user", "q"), partial="So far"), system_prompt="s", context_tokens=1_000)
-        assert [message["role"] for message in given] == ["system", "user", "assistant", "user"]
-        assert given[2]["content"] == "So far"
+        told = messages(_request(("user", "q"), partial="So far"), system_prompt="s", context_tokens=1_000)
+        assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
+        assert told[2]["content"] == "So far"

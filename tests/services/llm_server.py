@@ -1,6 +1,6 @@
 """A real HTTP server that speaks the OpenAI streaming format, and misbehaves on purpose.
 
-The last message of a request names the scenario (what follows " #" is only talk); anything else is answered well. It
+The last paragraph of a request names the scenario (what follows " #" is only talk); anything else is answered well. It
 has a thread and a loop of its own. What it can play is in `llm_scenarios`.
 """
 
@@ -107,7 +107,7 @@ class LlmServer:
         self.requests.append(body)
         self.headers.append(headers)
         self.asked.set()
-        scenario = self._scenario(question)
+        scenario = self._scenario(question.rpartition("\n\n")[2])  # earlier questions without an answer stand before it
         if self.failures_left:
             self.failures_left -= 1
             scenario = self.failure
