@@ -37,6 +37,9 @@ async def measure(bench: Bench, chosen: list[str]) -> int:
         finally:
             bench.servers.stop()
             gc.collect()
+        if not bench.is_quick:
+            bench.save()  # after each row: an interrupted run keeps what it has
+            report.write()
     return broken
 
 
@@ -49,8 +52,9 @@ def main() -> int:
     is_quick = os.environ.get("QUICK", "0") not in {"", "0"}
     bench = Bench(rounds=int(os.environ.get("ROUNDS") or (2 if is_quick else 7)), is_quick=is_quick)
     machine.pin_client()
-    environment = machine.describe() | {"date": datetime.now(UTC).date().isoformat(), "rounds": str(bench.rounds)}
-    bench.say(", ".join(f"{name} {value}" for name, value in environment.items()))
+    bench.environment |= machine.describe()
+    bench.environment |= {"date": datetime.now(UTC).date().isoformat(), "rounds": str(bench.rounds)}
+    bench.say(", ".join(f"{name} {value}" for name, value in bench.environment.items()))
     try:
         broken = asyncio.run(measure(bench, chosen))
     finally:
@@ -58,10 +62,6 @@ def main() -> int:
     print()
     for result in bench.results:
         print(results.line(result))
-    if not is_quick:
-        shares = results.load_record().get("client_share", {}) | bench.client_shares
-        results.save(bench.results, bench.record | {"environment": environment, "client_share": shares})
-        report.write()
     return 1 if broken else 0
 
 

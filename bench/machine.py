@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -52,9 +53,17 @@ def describe() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "memory": f"{int(memory) / 1_048_576:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
+        "commit": _commit(),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() or "-"
 
 
 def _version(name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from bench import results
 from bench.load import Fleet
 from bench.results import Result, line
 from bench.servers import Server, Servers
@@ -22,6 +23,7 @@ class Bench:
     servers: Servers = field(default_factory=Servers)
     record: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
     client_shares: dict[str, float] = field(default_factory=dict)  # by row: the client's core, at its busiest
     began: float = field(default_factory=time.monotonic)
 
@@ -36,6 +38,11 @@ class Bench:
     def add(self, result: Result) -> None:
         self.results.append(result)
         self.say(line(result))
+
+    def save(self) -> None:
+        """Keep the results and the record in their files."""
+        shares = results.load_record().get("client_share", {}) | self.client_shares
+        results.save(self.results, self.record | {"environment": self.environment, "client_share": shares})
 
     def alternate(self, items: Sequence[Item]) -> Iterator[tuple[int, list[Item]]]:
         """The rounds: A B C, then C B A, so that what changes slowly favours nobody."""
