@@ -93,7 +93,7 @@ class Hub:
     def join(self, member: Member, group: str) -> None:
         members = self._members.setdefault(group, {})
         members[member] = None
-        self._link.look_at(group)
+        self._link.membership.look_at(group)
 
     def leave(self, member: Member, group: str) -> None:
         members = self._members.get(group)
@@ -102,7 +102,7 @@ class Hub:
         members.pop(member, None)
         if not members:
             del self._members[group]
-            self._link.look_at(group)
+            self._link.membership.look_at(group)
 
     def reaches_others(self, group: str, member: Member) -> bool:
         """Whether anybody but `member` may hear a broadcast; if not, its frame need not be made."""
@@ -236,17 +236,19 @@ def broadcast_from_thread(group: str, frame: protocol.Frame) -> None:
         Exception: Whatever the layer raises, in a process without connections.
     """
     encoded = Encoded.of(frame)
-    if not _call_hubs(lambda hub: hub.send(group, encoded)):
-        _send_alone(group, {"frames_of": {group: [[encoded.pack(), None, None]]}})
+    if not call_hubs(lambda hub: hub.send(group, encoded)):
+        event = {"frames_of": {group: [[encoded.pack(), None, None]]}}
+        async_to_sync(send_alone)(group, event)
 
 
 def control_from_thread(group: str, name: str, value: str = "") -> None:
     """`Hub.control` from a view, a signal or a command; see `broadcast_from_thread`."""
-    if not _call_hubs(lambda hub: hub.control(group, name, value)):
-        _send_alone(groups.HUBS, {"controls": [[group, name, value]]})
+    if not call_hubs(lambda hub: hub.control(group, name, value)):
+        async_to_sync(send_alone)(groups.HUBS, {"controls": [[group, name, value]]})
 
 
-def _call_hubs(call: Callable[[Hub], object]) -> bool:
+def call_hubs(call: Callable[[Hub], object]) -> bool:
+    """Have each event loop of this process that has a hub make this call; return whether there is any."""
     is_called = False
     for loop, hub in tuple(_of_loop.items()):
         try:
@@ -257,9 +259,7 @@ def _call_hubs(call: Callable[[Hub], object]) -> bool:
     return is_called
 
 
-def _send_alone(group: str, event: dict[str, Any]) -> None:
-    async def send() -> None:
-        async with asyncio.timeout(conf.chat().layer_timeout_s):
-            await get_channel_layer().group_send(group, {"type": groups.EVENT, **event})
-
-    async_to_sync(send)()
+async def send_alone(group: str, event: dict[str, Any]) -> None:
+    """Send an event from a process without a hub, under the layer's time limit."""
+    async with asyncio.timeout(conf.chat().layer_timeout_s):
+        await get_channel_layer().group_send(group, {"type": groups.EVENT, **event})

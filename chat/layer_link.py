@@ -8,6 +8,7 @@ not is remembered by the names of its groups, and their members everywhere are t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
@@ -18,12 +19,12 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from chat import conf, groups
 from chat.encoded import Encoded
 from chat.layer_batch import BEHIND, Batch
+from chat.layer_membership import Membership
 
 log = structlog.stdlib.get_logger("chat.hub")
 
 _BATCH_S = 0.001  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again
-_AT_ONCE = 64  # groups that are joined at the same time: many after an outage, and no flood
 _BEAT_S = 0.4  # seconds between beats; a line that is back is noticed within one
 _SILENT_S = 2.0  # seconds without hearing ourselves until the line counts as down
 _DEAF_S = 1.0  # seconds until a beat that went out and did not come back means a dead subscription
@@ -58,7 +59,6 @@ class LayerLink:
     ) -> None:
         self._hub_id = hub_id
         self._own_group = groups.of_hub(hub_id)
-        self._wanted_groups = wanted
         self._on_event = on_event
         self._on_return = on_return
         self._layer: Any = None
@@ -68,9 +68,7 @@ class LayerLink:
         self._peers: dict[str, float] = {}  # other hubs, and when they said hello
         self._channel: str | None = None
         self._pump_task: asyncio.Task[None] | None = None
-        self._joined: set[str] = set()  # groups of which the layer knows us as a member
-        self._changed: set[str] = set()  # groups whose membership in the layer is to be looked at
-        self._membership_wake = asyncio.Event()
+        self.membership = Membership(wanted, (groups.HUBS, self._own_group), self._try)
         self._batch = Batch()
         self._outgoing_wake = asyncio.Event()
         self._missed: set[str] = set()  # groups whose frames were not published
@@ -82,11 +80,6 @@ class LayerLink:
     def must_publish(self) -> bool:
         """Whether anybody could hear us who does not hear us already."""
         return self.is_shared or not conf.chat().local_delivery
-
-    def look_at(self, group: str) -> None:
-        """The membership of `group` may have changed."""
-        self._changed.add(group)
-        self._membership_wake.set()
 
     def put_frame(self, group: str, frame: Encoded, except_id: str | None, token: int | None) -> bool:
         """Have a frame published; return False if the line is down or its queue is full."""
@@ -109,7 +102,7 @@ class LayerLink:
     # --- The tasks ---
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.receive(), self.keep_membership(), self.publish(), self.watch()
+        return self.receive(), self.membership.keep(), self.publish(), self.watch()
 
     async def receive(self) -> None:
         """Hear the layer. Never under a time limit: cancelling its receive deletes the channel."""
@@ -121,36 +114,37 @@ class LayerLink:
                     self._layer.channels.clear()  # what earlier tries have left behind
                 async with asyncio.timeout(conf.chat().layer_timeout_s):
                     self._channel = await self._layer.new_channel()
-                self._joined = set()
-                for group in self._always:
-                    await self._settle(group, self._channel)
-                self._changed |= {*self._wanted_groups, *self._always}
-                self._membership_wake.set()
+                await self.membership.move_to(self._layer, self._channel)
                 self._pump_task = asyncio.create_task(self._pump(self._layer, self._channel))
                 await asyncio.wait({self._pump_task})
                 if not self._pump_task.cancelled():
                     self._pump_task.result()
             except Exception as exc:
-                log.warning("chat.layer_receive_failed", cause=type(exc).__name__)
-                self._channel = None
+                log.log(self._level, "chat.layer_receive_failed", cause=type(exc).__name__)
+                self._forget_channel()
                 await asyncio.sleep(_RETRY_S)
             finally:
-                self._channel = None
+                self._forget_channel()
                 if self._pump_task is not None:
                     self._pump_task.cancel()
+
+    def _forget_channel(self) -> None:
+        self._channel = None
+        self.membership.suspend()
 
     async def _pump(self, layer: Any, channel: str) -> None:
         while True:
             event = await layer.receive(channel)
-            if "beat" in event or "hello" in event:
-                self._on_sign(event)
-            elif event.get("origin") != self._hub_id or not conf.chat().local_delivery:
+            origin = event.get("origin") if isinstance(event, dict) else None
+            if isinstance(origin, str) and ("beat" in event or "hello" in event):
+                self._on_sign(origin)
+            elif origin != self._hub_id or not conf.chat().local_delivery:
                 self._on_event(event)
 
-    def _on_sign(self, event: dict[str, Any]) -> None:
+    def _on_sign(self, origin: str) -> None:
         now = asyncio.get_running_loop().time()
-        if event.get("origin") != self._hub_id:
-            self._peers[event["origin"]] = now
+        if origin != self._hub_id:
+            self._peers[origin] = now
             return
         self._heard_at = now
         if not self.is_open:
@@ -158,39 +152,6 @@ class LayerLink:
             log.info("chat.layer_returned")
             self._outgoing_wake.set()
             self._on_return()
-
-    async def keep_membership(self) -> None:
-        """Join and leave the layer's groups as connections come and go."""
-        while True:
-            await self._membership_wake.wait()
-            self._membership_wake.clear()
-            while self._changed and self._channel is not None:
-                some = [self._changed.pop() for _ in range(min(_AT_ONCE, len(self._changed)))]
-                done = await asyncio.gather(*(self._settle(group, self._channel) for group in some))
-                failed = {group for group, is_done in zip(some, done, strict=True) if not is_done}
-                if failed:
-                    self._changed |= failed
-                    await asyncio.sleep(_RETRY_S)
-
-    @property
-    def _always(self) -> tuple[str, ...]:
-        return (groups.HUBS, self._own_group)
-
-    def _is_wanted(self, group: str) -> bool:
-        return group in self._wanted_groups or group in self._always
-
-    async def _settle(self, group: str, channel: str) -> bool:
-        is_wanted, is_joined = self._is_wanted(group), group in self._joined
-        if is_wanted and not is_joined:
-            if not await self._try("group_add", self._layer.group_add(group, channel)):
-                return False
-            if channel == self._channel:
-                self._joined.add(group)
-        elif is_joined and not is_wanted:
-            if not await self._try("group_discard", self._layer.group_discard(group, channel)):
-                return False
-            self._joined.discard(group)
-        return True
 
     async def publish(self) -> None:
         """Send what gathered: per group one message, or one for all groups where they are many and we are few."""
@@ -222,22 +183,21 @@ class LayerLink:
             now = loop.time()
             if now - rejoined_at > self._rejoin_s():
                 rejoined_at = now
-                self._joined -= set(self._wanted_groups)
-                self._changed |= {*self._wanted_groups}
-                self._membership_wake.set()
+                self.membership.renew()
             if not self.is_shared:
                 continue
-            if now - hello_at > _HELLO_S or not self._peers:
-                hello_at = now
-                self._peers = {peer: at for peer, at in self._peers.items() if now - at < _GONE_S}
-                await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
-            is_sent = await self._try("group_send", self._send(self._own_group, {"beat": True}))
-            if sent_at is None or self._heard_at >= sent_at:
-                sent_at = now if is_sent else None
-            elif loop.time() - sent_at > _DEAF_S:
-                log.warning("chat.layer_deaf")
-                sent_at = None
-                self._replace()
+            if self._layer is not None:
+                if now - hello_at > _HELLO_S or not self._peers:
+                    hello_at = now
+                    self._peers = {peer: at for peer, at in self._peers.items() if now - at < _GONE_S}
+                    await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
+                is_sent = await self._try("group_send", self._send(self._own_group, {"beat": True}))
+                if sent_at is None or self._heard_at >= sent_at:
+                    sent_at = now if is_sent else None
+                elif loop.time() - sent_at > _DEAF_S:
+                    log.warning("chat.layer_deaf")
+                    sent_at = None
+                    self._replace()
             if self.is_open and loop.time() - self._heard_at > _SILENT_S:
                 self.is_open = False
                 log.warning("chat.layer_silent", silent_s=round(loop.time() - self._heard_at, 1))
@@ -251,6 +211,7 @@ class LayerLink:
     def _replace(self) -> None:
         """Begin anew with the layer: `receive` opens another line."""
         layer, self._layer = self._layer, None
+        self._forget_channel()
         if self._pump_task is not None:
             self._pump_task.cancel()
         if isinstance(layer, RedisPubSubChannelLayer):
@@ -267,7 +228,9 @@ class LayerLink:
                 if isinstance(layer, RedisPubSubChannelLayer):
                     await layer.flush()  # its memberships are its connections
                 else:
-                    await asyncio.gather(*(layer.group_discard(group, channel) for group in tuple(self._joined)))
+                    await asyncio.gather(
+                        *(layer.group_discard(group, channel) for group in tuple(self.membership.joined))
+                    )
         except Exception as exc:
             log.info("chat.layer_not_left", cause=type(exc).__name__)
 
@@ -276,9 +239,14 @@ class LayerLink:
             async with asyncio.timeout(conf.chat().layer_timeout_s):
                 await awaitable
         except Exception as exc:
-            log.warning("chat.layer_failed", call=call, cause=type(exc).__name__)
+            log.log(self._level, "chat.layer_failed", call=call, cause=type(exc).__name__)
             return False
         return True
+
+    @property
+    def _level(self) -> int:
+        """Once it is known that the layer is away, each failing try says nothing new."""
+        return logging.WARNING if self.is_open else logging.DEBUG
 
 
 def _open_layer() -> Any:

@@ -11,20 +11,29 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 
-from chat import groups
+from chat import groups, hub
 
 
 async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
     """Send frames, as dicts with a `type` of the protocol, to every connection of the session on every process.
 
+    In a server process this waits for nothing. In another one, as a task or a shell, it waits for the layer.
+
     Raises:
         msgspec.ValidationError: A frame is not of the documented shape; nothing was sent.
+        TimeoutError: In a process without connections, while the layer does not answer.
     """
-    event = {"type": groups.EVENT, "session_id": session_id, "frames": list(frames)}
-    groups.read_event(event)
-    await get_channel_layer().group_send(groups.of_session(session_id), event)
+    event = {"session_id": session_id, "frames": list(frames)}
+    _, checked = groups.read_event(event)
+    group = groups.of_session(session_id)
+
+    def send(one: hub.Hub) -> None:
+        for frame in checked:
+            one.broadcast(group, frame)
+
+    if not hub.call_hubs(send):
+        await hub.send_alone(group, event)
 
 
 def broadcast(session_id: str, *frames: dict[str, Any]) -> None:

@@ -214,6 +214,28 @@ class TestSomebodyElsesFault:
         assert "chat.layer_deaf" in [line["event"] for line in log_lines]
 
 
+async def test_an_event_that_makes_no_sense_is_recorded_and_the_next_one_heard(over_redis, failures, transactional_db):
+    one, ear = Hub(), Ear()
+    group = groups.of_session("s")
+    async with working(one):
+        one.join(ear, group)
+        await until(lambda: group in one._link.membership.joined)
+        channel = one._link._channel
+        for nonsense in (
+            {"hello": True},
+            {"beat": 1, "origin": []},
+            {"origin": 7},
+            {"frames_of": 1},
+            {"controls": [1]},
+        ):
+            await get_channel_layer().group_send(group, {"type": groups.EVENT, **nonsense})
+        frame = {"type": "notification", "metadata": {"event": "still here"}}
+        await get_channel_layer().group_send(group, {"type": groups.EVENT, "session_id": "s", "frames": [frame]})
+        await ear.hear("still here")
+        assert len(await failures()) == 5
+        assert one._link._channel == channel
+
+
 async def test_a_core_layer_that_forgets_its_groups_is_told_again(settings, own_redis):
     """Groups are keys there, and FLUSHALL deletes them without a word."""
     use(settings, own_redis.url, "core.RedisChannelLayer", capacity=10_000)
@@ -233,7 +255,7 @@ class TestThroughTheLayer:
         async with working(one):
             for ear in ears:
                 one.join(ear, "g")
-            await until(lambda: "g" in one._link._joined)
+            await until(lambda: "g" in one._link.membership.joined)
             assert (await one.tell("g", said("x"))).deliveries == 2
 
     async def test_what_did_not_is_not(self, over_redis, configure, monkeypatch):
@@ -242,7 +264,7 @@ class TestThroughTheLayer:
         one, ear = Hub(), Ear()
         async with working(one):
             one.join(ear, "g")
-            await until(lambda: "g" in one._link._joined)
+            await until(lambda: "g" in one._link.membership.joined)
             over_redis.pause()
             assert (await one.tell("g", said("x"))).deliveries == 0
             over_redis.resume()
@@ -265,7 +287,7 @@ class TestInMemory:
         async with working(one):
             one.join(ear, "g")
             one.broadcast("g", said("x"))
-            await until(lambda: one._link._joined >= {"g"})
+            await until(lambda: one._link.membership.joined >= {"g"})
         assert len(ear.texts) == 1
         assert sent == []
 
@@ -274,7 +296,7 @@ class TestInMemory:
         group = groups.of_session("s")
         async with working(one):
             one.join(ear, group)
-            await until(lambda: group in one._link._joined)
+            await until(lambda: group in one._link.membership.joined)
             frame = {"type": "notification", "metadata": {"event": "x"}}
             await get_channel_layer().group_send(group, {"type": groups.EVENT, "session_id": "s", "frames": [frame]})
             await ear.hear('"x"')
@@ -287,6 +309,6 @@ class TestInMemory:
         layer = get_channel_layer()
         async with working(one):
             one.join(ear, group)
-            await until(lambda: group in one._link._joined)
+            await until(lambda: group in one._link.membership.joined)
             layer.groups.clear()
             await until(lambda: layer.groups.get(group))
