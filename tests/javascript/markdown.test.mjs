@@ -23,6 +23,8 @@ describe("what a text becomes", () => {
     ["[![cat](https://a.example/1)](https://a.example/2)", '<p><a href="https://a.example/2">cat</a></p>'],
     ["see main.py and https://a.example", '<p>see main.py and <a href="https://a.example">https://a.example</a></p>'],
     ["one\ntwo", "<p>one<br>\ntwo</p>"],
+    ["99. a\n1. b", '<ol start="99" class="digits-3">\n<li>a</li>\n<li>b</li>\n</ol>'],
+    ["98. a\n1. b", '<ol start="98">\n<li>a</li>\n<li>b</li>\n</ol>'],
   ]) {
     it(JSON.stringify(text), () => assert.equal(html(text), expected));
   }
@@ -102,7 +104,7 @@ describe("where a long block is cut", () => {
       context.number = cut.number;
     }
     shown += toHtml(tail, context);
-    const starts = [...shown.matchAll(/<ol(?: start="(\d+)")?>|<li>/g)];
+    const starts = [...shown.matchAll(/<ol(?: start="(\d+)")?[^>]*>|<li>/g)];
     let number = 1;
     for (const [tag, start] of starts) {
       if (tag === "<li>") number += 1;

@@ -48,11 +48,26 @@ export function copyContext(context) {
 export function toHtml(text, context) {
   const tokens = markdown.parse(text, context);
   if (context.number !== null && tokens[0]?.type === "ordered_list_open") tokens[0].attrSet("start", context.number);
+  makeRoomForNumbers(tokens);
   for (const token of tokens) {
     if (token.type === "heading_open") context.heading = headingLevel(token.tag, context.heading);
     if (token.type.startsWith("heading_")) token.tag = `h${context.heading}`;
   }
   return markdown.renderer.render(tokens, markdown.options, context);
+}
+
+/** Says with a class how many digits the numbers of a list have, where they are many. */
+function makeRoomForNumbers(tokens) {
+  const lists = [];
+  for (const token of tokens) {
+    if (token.type.endsWith("_list_open")) lists.push({ token, last: Number(token.attrGet("start") ?? 1) - 1 });
+    else if (token.type === "list_item_open") lists.at(-1).last += 1;
+    else if (token.type.endsWith("_list_close")) {
+      const { token: list, last } = lists.pop();
+      const digits = Math.min(String(last).length, 5);
+      if (list.type === "ordered_list_open" && digits > 2) list.attrJoin("class", `digits-${digits}`);
+    }
+  }
 }
 
 /** A heading is at most one level below the one before it, whatever the model counts from. */
