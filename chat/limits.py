@@ -93,7 +93,7 @@ class Limits:
             window = self._windows[key] = Window(key)
         self._recent[key] = window
         self._recent.move_to_end(key)
-        while len(self._recent) > _MAX_WINDOWS or next(iter(self._recent.values())).is_over:
+        while len(self._recent) > _MAX_WINDOWS or (self._recent and next(iter(self._recent.values())).is_over):
             self._recent.popitem(last=False)
         return window
 

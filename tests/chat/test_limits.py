@@ -82,6 +82,12 @@ class TestMemory:
         assert len(counted._recent) == 1
         assert counted.window("user", "alice") is held  # a connection of hers counts on it
 
+    async def test_who_stayed_connected_in_silence_may_connect_once_more(self, clock):
+        counted = Limits(RedisGate(""))
+        held = counted.window("user", "alice")
+        clock.value += 121
+        assert counted.window("user", "alice") is held
+
     async def test_many_names_push_out_nobody_who_is_connected(self, monkeypatch):
         monkeypatch.setattr(limits, "_MAX_WINDOWS", 10)
         counted = Limits(RedisGate(""))
