@@ -213,6 +213,7 @@ class Progress:
 
     def _advance(self, seq: int, frame: Encoded | None) -> None:
         self.position = seq
+        self.top = max(self.top, seq)
         for passed in [held for held in self._held if held <= seq]:
             self._drop(passed)
         if frame is not None and frame.is_end and frame.reply_id is not None:
@@ -258,7 +259,6 @@ class Progress:
     def resume(self, last_seq: int) -> None:
         """The client has everything up to here. Until the page is sent, everything else waits."""
         self.position = self._base = last_seq
-        self.top = max(self.top, last_seq)
         self.since = time()
         for seq in [seq for seq, frame in self._held.items() if frame is None or seq <= last_seq]:
             self._drop(seq)

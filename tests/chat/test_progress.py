@@ -209,6 +209,17 @@ class TestResume:
         progress.flush(client.put)
         assert client.seqs == [1, 2, 3, 4]
 
+    def test_a_client_that_is_ahead_of_the_database_starts_from_there(self):
+        progress, client = Progress(2), Client()
+        progress.resume(9)
+        progress.resume(0)
+        for seq in (1, 2):
+            progress.take_stored(seq, [question(seq)], client.put_whole)
+        progress.note_top(2)
+        progress.end_resume()
+        progress.take(question(3), client.put)
+        assert (client.seqs, progress.is_behind) == ([1, 2, 3], False)
+
     def test_the_next_page_is_the_clients_turn_for_a_while(self):
         progress = Progress(0)
         progress.note_top(9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -161,6 +162,25 @@ class TestResumeUnderLoad:
         assert (await device.expect("resumed"))["to"] == 5
         await device.expect("user_message", seq=12)
         assert [frame["seq"] for frame in await device.rest() if frame["type"] == "user_message"] == list(range(1, 12))
+        await device.close()
+
+    async def test_an_answer_that_no_frame_can_hold_comes_in_several(self, alice, configure):
+        """Written as JSON escapes it has six times as many bytes as characters; none of its frames is over 1 MiB."""
+        configure(outbox_chars=10_000)
+        content = "\x01" * 150_000 + "😀" * 100_001
+        session = await ChatSession.objects.acreate(owner_id=alice.user_id, last_seq=3)
+        for seq, text in enumerate(("before", content, "after"), start=1):
+            await ChatMessage.objects.acreate(session=session, seq=seq, sender="ai", content=text)
+        device = await alice.connect()
+        last = 0
+        while last < 3:
+            await device.send("resume", session_id=str(session.pk), last_seq=last, ref=f"from-{last}")
+            last = (await device.expect("resumed", ref=f"from-{last}"))["to"]
+        frames = [frame for frame in device.received if frame["type"] == "ai_response"]
+        assert [frame.get("seq") for frame in frames] == [1, None, None, 2, 3]
+        assert [frame["offset"] for frame in frames] == [0, 0, 100_000, 200_000, 0]
+        assert "".join(frame["content"] for frame in frames[1:4]) == content
+        assert max(len(json.dumps(frame, ensure_ascii=False).encode()) for frame in frames) < 1_000_000
         await device.close()
 
     async def test_a_reply_that_ends_while_the_page_is_read_is_not_shown_as_running(self, alice, monkeypatch):
