@@ -61,8 +61,8 @@ class Outbox:
         return self._put((frame,), self._size, self._max_chars)
 
     def put_answer(self, frame: Encoded) -> bool:
-        """Queue a frame that the client waits for."""
-        if self._put((frame,), self._size + max(1, self._size // 4), 2 * self._max_chars):
+        """Queue a frame that the client waits for: it is short, and may follow a page that is long."""
+        if self._put((frame,), self._size + max(1, self._size // 4), self._chars + len(frame.text)):
             return True
         self._has_lost_answer = self._close_code is None
         return False

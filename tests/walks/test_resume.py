@@ -156,7 +156,7 @@ class TestLimits:
         await device.send("user_message", content="three", ref="r3")
         error = (await device.expect("error", ref="r3"))["error"]
         assert (error["code"], error["category"], error["recoverable"]) == ("TOO_MANY_REQUESTS", "rate_limit", True)
-        assert 1 <= error["retry_after"] <= 60_000
+        assert 1 <= error["retry_after"] <= 120_000  # the minute before counts, too
         await device.send("ping", ref="p")
         await device.expect("pong", ref="p")
 
