@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from chat.admin_links import as_key
 from chat.sessions import user_key
@@ -15,7 +16,8 @@ _MAX_CHARS = 255  # characters; no id and no name is longer
 
 class SessionPaginator(CappedPaginator):
     counted_column = "last_activity_at"
-    noun = "session"
+    noun = _("session")
+    nouns = _("sessions")
 
 
 class SessionList(LogList):

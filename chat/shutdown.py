@@ -7,6 +7,7 @@ handlers, which run even while the event loop is held up, and a timer on a threa
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -59,7 +60,7 @@ class Gate:
 
 
 async def _refuse(send: Any) -> None:
-    body = f'{{"error": "{SERVER_BUSY.message}", "code": "{SERVER_BUSY.code}"}}'.encode()
+    body = json.dumps({"error": SERVER_BUSY.message, "code": SERVER_BUSY.code}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -203,7 +203,8 @@ WHITENOISE_USE_FINDERS = True  # serves what is installed, also before `collects
 LOGIN_URL = "chat:login"
 LOGIN_REDIRECT_URL = "chat:page"
 LOGOUT_REDIRECT_URL = "chat:login"
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")  # what frames, pages and the admin speak
+LOCALE_PATHS = [BASE_DIR / "locale"]  # where `manage.py makemessages` writes; nothing is shipped
 TIME_ZONE = "UTC"
 USE_TZ = True
 

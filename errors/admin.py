@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from errors import detail, export, filters, summary
@@ -48,7 +49,7 @@ class RoutingFailureAdmin(FailurePage):
     list_per_page = 100
     list_before_template = "errors/before_list.html"
     search_fields = ("reference",)  # makes the box appear; what it does is in search.py
-    search_help_text = "Reference, session, connection or user"
+    search_help_text = _("Reference, session, connection or user")
     sortable_by = ()
     ordering = ("-occurred_at", "-id")
     show_full_result_count = False
@@ -104,13 +105,13 @@ class RoutingFailureAdmin(FailurePage):
             raise PermissionDenied
         text = request.GET.get("q", "").replace("\x00", "").strip()
         if not text:
-            messages.info(request, "Type or paste a reference to look it up.")
+            messages.info(request, _("Type or paste a reference to look it up."))
             return HttpResponseRedirect(detail.list_address())
         found = list(RoutingFailure.objects.filter(condition(text)).values_list("pk", flat=True)[:2])
         if len(found) == 1:
             return HttpResponseRedirect(reverse("admin:errors_routingfailure_change", args=found))
         if found:
-            messages.info(request, "More than one failure matches. Here they are, newest first.")
+            messages.info(request, _("More than one failure matches. Here they are, newest first."))
         return HttpResponseRedirect(detail.list_address(q=text))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
@@ -123,27 +124,27 @@ class RoutingFailureAdmin(FailurePage):
             return HttpResponseRedirect(f"{detail.list_address()}?e=1")
         return export.respond(request, chosen.queryset)
 
-    @display(description=lazy(lambda: f"time ({timezone.get_current_timezone_name()})", str)())
+    @display(description=lazy(lambda: f"{_('time')} ({timezone.get_current_timezone_name()})", str)())
     def time_in_list(self, failure: RoutingFailure) -> str:
         return f"{timezone.localtime(failure.occurred_at):%Y-%m-%d %H:%M:%S}"
 
-    @display(description="code", label=_COLOURS)
+    @display(description=_("code"), label=_COLOURS)
     def code_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
         return _labelled(failure.category, failure.code)
 
-    @display(description="category", label=_COLOURS)
+    @display(description=_("category"), label=_COLOURS)
     def category_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
         return _labelled(failure.category, failure.category.replace("_", " "))
 
-    @display(description="message type")
+    @display(description=_("message type"))
     def message_type_in_list(self, failure: RoutingFailure) -> str:
         return detail.visible(failure.message_type)
 
-    @display(description="user")
+    @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "user_id")
 
-    @display(description="session")
+    @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "session_id")
 

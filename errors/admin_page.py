@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -41,11 +42,11 @@ class FailurePage(ModelAdmin):
     """The half of the failures' admin that shows one of them."""
 
     fieldsets = (
-        ("What happened", {"fields": _HAPPENED + _FATE}),
-        ("Whom it hit", {"fields": _PERSON}),
-        ("Why it failed", {"fields": ("causes_shown",)}),
-        ("Traceback", {"fields": ("traceback_shown",)}),
-        ("What the person was told", {"fields": ("told_shown",)}),
+        (_("What happened"), {"fields": _HAPPENED + _FATE}),
+        (_("Whom it hit"), {"fields": _PERSON}),
+        (_("Why it failed"), {"fields": ("causes_shown",)}),
+        (_("Traceback"), {"fields": ("traceback_shown",)}),
+        (_("What the person was told"), {"fields": ("told_shown",)}),
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RoutingFailure | None:
@@ -63,75 +64,75 @@ class FailurePage(ModelAdmin):
             for title, options in super().get_fieldsets(request, obj)
         ]
 
-    @display(description="reference")
+    @display(description=_("reference"))
     def reference_shown(self, failure: RoutingFailure) -> SafeString:
         # A click selects it whole, for copying.
         return format_html('<code class="failure-reference">{}</code>', failure.reference)
 
-    @display(description="time")
+    @display(description=_("time"))
     def time_shown(self, failure: RoutingFailure) -> SafeString:
         return detail.time(failure)
 
-    @display(description="code")
+    @display(description=_("code"))
     def code_shown(self, failure: RoutingFailure) -> str:
         return detail.code(failure)
 
-    @display(description="category")
+    @display(description=_("category"))
     def category_shown(self, failure: RoutingFailure) -> str:
         return failure.category.replace("_", " ")
 
-    @display(description="field at fault")
+    @display(description=_("field at fault"))
     def field_shown(self, failure: RoutingFailure) -> str:
         return detail.visible(failure.field)
 
-    @display(description="outcome")
+    @display(description=_("outcome"))
     def outcome_shown(self, failure: RoutingFailure) -> SafeString:
         return detail.outcome(failure)
 
-    @display(description="recoverable")
+    @display(description=_("recoverable"))
     def recoverable_shown(self, failure: RoutingFailure) -> str:
         return detail.recoverable(failure)
 
-    @display(description="retry after")
+    @display(description=_("retry after"))
     def retry_after_shown(self, failure: RoutingFailure) -> str:
         return detail.retry_after(failure)
 
-    @display(description="user")
+    @display(description=_("user"))
     def user_shown(self, failure: RoutingFailure) -> str:
         return detail.user(failure)
 
-    @display(description="session")
+    @display(description=_("session"))
     def session_shown(self, failure: RoutingFailure) -> str:
         return detail.session(failure)
 
-    @display(description="connection")
+    @display(description=_("connection"))
     def connection_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "connection_id")
 
-    @display(description="message type")
+    @display(description=_("message type"))
     def message_type_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "message_type")
 
-    @display(description="ref")
+    @display(description=_("ref"))
     def ref_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "ref", "session_id")
 
-    @display(description="reply")
+    @display(description=_("reply"))
     def reply_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "reply_id", "session_id")
 
-    @display(description="in reply to")
+    @display(description=_("in reply to"))
     def in_reply_to_shown(self, failure: RoutingFailure) -> str:
         return detail.visible(failure.in_reply_to)
 
-    @display(description="cause chain")
+    @display(description=_("cause chain"))
     def causes_shown(self, failure: RoutingFailure) -> str:
         return detail.causes(failure)
 
-    @display(description="traceback")
+    @display(description=_("traceback"))
     def traceback_shown(self, failure: RoutingFailure) -> str:
         return detail.traceback(failure)
 
-    @display(description="frame")
+    @display(description=_("frame"))
     def told_shown(self, failure: RoutingFailure) -> str:
         return detail.told(failure)

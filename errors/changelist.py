@@ -13,6 +13,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
 from errors import conf, search
@@ -26,7 +27,8 @@ class CappedPaginator(Paginator):
     template_name = "errors/pagination.html"
     # One that every index has: with the key, which Django would take, each row would be looked up.
     counted_column = "occurred_at"
-    noun = "failure"
+    noun = _("failure")
+    nouns = _("failures")
 
     @cached_property
     def _counted(self) -> int:

@@ -6,23 +6,26 @@ import json
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from errors import catalogue, links
 from errors.models import RoutingFailure
-from errors.taxonomy import ErrorSpec, Outcome, Stage
+from errors.taxonomy import ErrorSpec, Outcome, Stage, Words
 
-_OUTCOMES: dict[str, str] = {
-    Outcome.REJECTED: "nothing was stored",
-    Outcome.SAVED: "the message is stored, its answer is not",
-    Outcome.PARTIAL: "the message is stored, and the beginning of its answer",
-    Outcome.UNKNOWN: "nobody can tell; sending it again under the same ref does",
+_OUTCOMES: dict[str, Words] = {
+    Outcome.REJECTED: _("nothing was stored"),
+    Outcome.SAVED: _("the message is stored, its answer is not"),
+    Outcome.PARTIAL: _("the message is stored, and the beginning of its answer"),
+    Outcome.UNKNOWN: _("nobody can tell; sending it again under the same ref does"),
 }
 
 
@@ -76,8 +79,8 @@ def outcome(failure: RoutingFailure) -> SafeString:
 
 def recoverable(failure: RoutingFailure) -> str:
     if failure.stage == Stage.HTTP:
-        return "yes" if failure.recoverable else "no: the person has to sign in, or lacks the right"
-    return "yes: the connection went on" if failure.recoverable else "no: the connection was closed"
+        return gettext("yes") if failure.recoverable else gettext("no: the person has to sign in, or lacks the right")
+    return gettext("yes: the connection went on") if failure.recoverable else gettext("no: the connection was closed")
 
 
 def retry_after(failure: RoutingFailure) -> str:
@@ -87,7 +90,7 @@ def retry_after(failure: RoutingFailure) -> str:
 def user(failure: RoutingFailure) -> SafeString | str:
     """The user's id, and the name where such a user still exists."""
     if not failure.user_id:
-        return "nobody was signed in"
+        return gettext("nobody was signed in")
     link = list_link(failure, "user_id")
     name = _name_of_user(failure)
     return format_html("{} ({})", link, visible(name)) if name else link
@@ -114,7 +117,8 @@ def session(failure: RoutingFailure) -> SafeString | str:
     address = vars(failure).get("conversation")
     if not address:
         return link
-    return format_html('{} <a class="failure-open" href="{}">Open the conversation</a>', link, address)
+    words = gettext("Open the conversation")
+    return format_html('{} <a class="failure-open" href="{}">{}</a>', link, address, words)
 
 
 def causes(failure: RoutingFailure) -> str:
@@ -138,13 +142,19 @@ def told(failure: RoutingFailure) -> str:
 
 
 def _deliveries(failure: RoutingFailure) -> Iterable[str]:
-    what = "answer" if failure.stage == Stage.HTTP else "frame"
-    if failure.deliveries:
-        yield f"Told to {failure.deliveries} connection{'' if failure.deliveries == 1 else 's'}."
-    if failure.drops:
-        yield f"Dropped for {failure.drops} connection{'' if failure.drops == 1 else 's'}: the outbox was full."
-    if not failure.deliveries and not failure.drops:
-        yield f"Nobody was connected any more: the {what} reached no one."
+    told, dropped = failure.deliveries, failure.drops
+    if told:
+        yield ngettext("Told to %(count)d connection.", "Told to %(count)d connections.", told) % {"count": told}
+    if dropped:
+        yield ngettext(
+            "Dropped for %(count)d connection: the outbox was full.",
+            "Dropped for %(count)d connections: the outbox was full.",
+            dropped,
+        ) % {"count": dropped}
+    if not told and not dropped and failure.stage == Stage.HTTP:
+        yield gettext("Nobody was connected any more: the answer reached no one.")
+    elif not told and not dropped:
+        yield gettext("Nobody was connected any more: the frame reached no one.")
 
 
 def _pretty(frame: str) -> str:
@@ -157,5 +167,6 @@ def _pretty(frame: str) -> str:
 def _specs(failure: RoutingFailure) -> list[ErrorSpec]:
     """The specs that share this code, as the person was told; none where a host project has taken its own away."""
     specs = [spec for spec in catalogue.specs() if spec.code == failure.code]
-    told = [spec for spec in specs if spec.message in failure.frame]
+    with translation.override(settings.LANGUAGE_CODE):  # which frames speak, whatever the reader does
+        told = [spec for spec in specs if spec.message in failure.frame]
     return told or specs

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from errors import catalogue, links
@@ -29,9 +28,8 @@ from errors.taxonomy import (
     Category,
     ErrorSpec,
     Outcome,
+    Words,
 )
-
-Words = str | Promise  # text, or text that is translated when it is shown
 
 EXAMPLE_REFERENCE = "E-7KQ4-M2XW"
 _EXAMPLE_WAIT_MS = 4_200

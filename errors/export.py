@@ -16,6 +16,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from errors.models import RoutingFailure
 
@@ -60,7 +61,9 @@ def _texts(failures: QuerySet[RoutingFailure]) -> Iterator[str]:
         yield "".join(writer.writerow(_cells(failure)) for failure in kept)
         written += len(kept)
         if len(kept) < len(page):
-            yield writer.writerow([f"Not complete: the newest {MAX_ROWS} of more. Narrow the time to get the others."])
+            yield writer.writerow(
+                [_("Not complete: the newest %d of more. Narrow the time to get the others.") % MAX_ROWS]
+            )
             return
 
 

@@ -14,6 +14,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from errors import catalogue, periods
 from errors.models import RoutingFailure
@@ -48,14 +50,14 @@ class ExactFilter(SimpleListFilter):
 
 
 class CategoryFilter(ExactFilter):
-    title, parameter_name = "category", "category"
+    title, parameter_name = _("category"), "category"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         return [(word.value, word.value.replace("_", " ")) for word in Category]
 
 
 class CodeFilter(ExactFilter):
-    title, parameter_name = "code", "code"
+    title, parameter_name = _("code"), "code"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         # Specs may share a code; the list shows it once.
@@ -63,14 +65,14 @@ class CodeFilter(ExactFilter):
 
 
 class StageFilter(ExactFilter):
-    title, parameter_name = "stage", "stage"
+    title, parameter_name = _("stage"), "stage"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         return [(word.value, word.value) for word in Stage]
 
 
 class OutcomeFilter(ExactFilter):
-    title, parameter_name = "outcome", "outcome"
+    title, parameter_name = _("outcome"), "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         return [(word.value, word.value) for word in Outcome]
@@ -85,42 +87,42 @@ class FactFilter(ExactFilter):
 
 
 class UserFilter(FactFilter):
-    title, parameter_name = "user", "user_id"
+    title, parameter_name = _("user"), "user_id"
 
 
 class SessionFilter(FactFilter):
-    title, parameter_name = "session", "session_id"
+    title, parameter_name = _("session"), "session_id"
 
 
 class ConnectionFilter(FactFilter):
-    title, parameter_name = "connection", "connection_id"
+    title, parameter_name = _("connection"), "connection_id"
 
 
 class MessageTypeFilter(FactFilter):
-    title, parameter_name = "message type", "message_type"
+    title, parameter_name = _("message type"), "message_type"
 
 
 class RefFilter(FactFilter):
-    title, parameter_name = "ref", "ref"
+    title, parameter_name = _("ref"), "ref"
 
 
 class ReplyFilter(FactFilter):
-    title, parameter_name = "reply", "reply_id"
+    title, parameter_name = _("reply"), "reply_id"
 
 
 class CauseFilter(FactFilter):
-    title, parameter_name = "cause", "fingerprint"
+    title, parameter_name = _("cause"), "fingerprint"
 
 
 class WhenFilter(SimpleListFilter):
     """A drill-down: twelve months, the days of one, the hours of one of its days."""
 
-    title, parameter_name = "time", "when"
+    title, parameter_name = _("time"), "when"
     template = "errors/when_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         self._now = timezone.now()
-        return [(periods.LAST_DAY, "Last 24 hours")]
+        return [(periods.LAST_DAY, gettext("Last 24 hours"))]
 
     def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
         if self.value() is None:
@@ -148,8 +150,8 @@ class WhenFilter(SimpleListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Rows above each other, from any time down to what is chosen, then cells: the next steps."""
         chosen = self._period()
-        yield self._choice(changelist, None, "Any time", is_cell=False)
-        yield self._choice(changelist, periods.LAST_DAY, "Last 24 hours", is_cell=False)
+        yield self._choice(changelist, None, gettext("Any time"), is_cell=False)
+        yield self._choice(changelist, periods.LAST_DAY, gettext("Last 24 hours"), is_cell=False)
         path = periods.around(chosen)
         if chosen and chosen.word != periods.LAST_DAY and "T" not in chosen.word:
             path.append(chosen)

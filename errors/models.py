@@ -9,6 +9,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -20,7 +21,7 @@ def _choices(words: type[Category] | type[Stage] | type[Outcome]) -> list[tuple[
 class RoutingFailure(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(max_length=11, db_index=True)  # not unique: 40 random bits
-    occurred_at = models.DateTimeField("time")
+    occurred_at = models.DateTimeField(_("time"))
 
     code = models.CharField(max_length=64)
     category = models.CharField(max_length=16, choices=_choices(Category))
@@ -28,16 +29,16 @@ class RoutingFailure(models.Model):
     recoverable = models.BooleanField()
     outcome = models.CharField(max_length=16, choices=_choices(Outcome))
     field = models.CharField(max_length=64, blank=True)
-    retry_after_ms = models.PositiveIntegerField("retry after (ms)", null=True)
+    retry_after_ms = models.PositiveIntegerField(_("retry after (ms)"), null=True)
     attempt = models.PositiveIntegerField(null=True)
 
     # Ids as text, whatever type of key the project's users have. Bounded by protocol limits.
     message_type = models.CharField(max_length=64)
-    user_id = models.CharField("user", max_length=255, blank=True)
-    session_id = models.CharField("session", max_length=128, blank=True)
-    connection_id = models.CharField("connection", max_length=64, blank=True)
+    user_id = models.CharField(_("user"), max_length=255, blank=True)
+    session_id = models.CharField(_("session"), max_length=128, blank=True)
+    connection_id = models.CharField(_("connection"), max_length=64, blank=True)
     ref = models.CharField(max_length=64, blank=True)
-    reply_id = models.CharField("reply", max_length=64, blank=True)
+    reply_id = models.CharField(_("reply"), max_length=64, blank=True)
     in_reply_to = models.CharField(max_length=64, blank=True)
 
     cause = models.TextField()  # the innermost exception in one line
@@ -45,15 +46,15 @@ class RoutingFailure(models.Model):
     fingerprint = models.CharField(max_length=32)
     traceback = models.TextField(blank=True)  # empty when the same cause had one within the same second
 
-    frame = models.TextField("what the person was told", blank=True)
-    deliveries = models.PositiveIntegerField("connections told", default=0)
-    drops = models.PositiveIntegerField("frames dropped", default=0)
+    frame = models.TextField(_("what the person was told"), blank=True)
+    deliveries = models.PositiveIntegerField(_("connections told"), default=0)
+    drops = models.PositiveIntegerField(_("frames dropped"), default=0)
 
     class Meta:
         app_label = "errors"
-        verbose_name = "routing failure"
+        verbose_name = _("routing failure")
         ordering: ClassVar = ["-occurred_at", "-id"]
-        permissions: ClassVar = [("export_routingfailure", "Can export routing failures")]
+        permissions: ClassVar = [("export_routingfailure", _("Can export routing failures"))]
         indexes: ClassVar = [
             # The list is newest first, narrowed by any of the closed sets. The first two indexes carry all of those, so
             # that only rows that match are looked up (a rare outcome among a million rows: 0.1 s instead of 1.3 s), and

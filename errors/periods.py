@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 LAST_DAY = "24h"
 
@@ -51,7 +52,7 @@ def read(word: str, now: datetime) -> Period | None:
 def last_day(now: datetime) -> Period:
     """Return this hour and the 23 before it: whole hours, so that they can be counted one by one."""
     this_hour = timezone.localtime(now).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
-    label = "the last 24 hours"
+    label = _("the last 24 hours")
     return Period(LAST_DAY, label, label, this_hour - timedelta(hours=23), this_hour + timedelta(hours=1))
 
 

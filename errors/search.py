@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from errors.failure import read_reference
 from errors.models import RoutingFailure
@@ -39,9 +40,9 @@ def described(text: str) -> list[str]:
     """Return what `condition` looks for, in words: for the page that has to say that it found nothing."""
     reference = _reference_in(text)
     return [
-        *([f"the reference {reference}"] if reference else []),
-        "a session, a connection or a user id that is exactly this",
-        "a user of exactly this name",
+        *([_("the reference %s") % reference] if reference else []),
+        _("a session, a connection or a user id that is exactly this"),
+        _("a user of exactly this name"),
     ]
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from django.core.cache import cache
 from django.db.models import Count, Func, IntegerField
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from errors import periods
 from errors.models import RoutingFailure
@@ -165,7 +166,7 @@ def _rows(parameter: str, counts: list[tuple[str, str, int]], total: int) -> lis
         for value, category, count in counts
     ]
     if left := total - sum(row.count for row in rows):
-        rows.append(Row("all others", "", left, 100 * left / total, min(100, 100 * left / longest), ""))
+        rows.append(Row(_("all others"), "", left, 100 * left / total, min(100, 100 * left / longest), ""))
     return rows
 
 

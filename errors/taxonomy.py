@@ -9,6 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = str | Promise  # text, or text that is translated when it is read
+
+
+class Spoken:
+    """An attribute that is given `Words` and read as text, in the language that is active then."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, spec: object, owner: type | None = None) -> str:
+        return str(getattr(spec, self._name))  # of the class there is none: the field has no default
+
+    def __set__(self, spec: object, words: Words) -> None:
+        object.__setattr__(spec, self._name, words)
+
 
 class Category(StrEnum):
     AUTH = "auth"
@@ -71,9 +89,9 @@ CLOSE_TOKEN_EXPIRED = 4502
 CLOSE_FORBIDDEN = 4503
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ErrorSpec:
-    """One way to fail, as the outside sees it.
+    """One way to fail, as the outside sees it. Its texts are translated when they are read.
 
     Attributes:
         code: Stable word for programs. Two specs may share one (see `name`).
@@ -88,10 +106,10 @@ class ErrorSpec:
 
     code: str
     category: Category
-    message: str
-    why: str
-    remedy: str
-    http_status: int
+    message: Spoken = Spoken()
+    why: Spoken = Spoken()
+    remedy: Spoken = Spoken()
+    http_status: int  # type: ignore[misc]  # what stands before it has no default: see Spoken
     actions: tuple[Action, ...] = ()
     close_code: int | None = None
     name: str = ""
@@ -107,23 +125,23 @@ class ErrorSpec:
         return CATEGORY_RULES[self.category]
 
 
-def _auth(code: str, message: str, *, why: str, remedy: str, status: int = 401, close_code: int) -> ErrorSpec:
+def _auth(code: str, message: Words, *, why: Words, remedy: Words, status: int = 401, close_code: int) -> ErrorSpec:
     actions = (Action.SIGN_IN,) if status == 401 else ()
     return ErrorSpec(code, Category.AUTH, message, why, remedy, status, actions, close_code)
 
 
 def _validation(
-    code: str, message: str, *, why: str, remedy: str, status: int = 400, actions: tuple[Action, ...] = ()
+    code: str, message: Words, *, why: Words, remedy: Words, status: int = 400, actions: tuple[Action, ...] = ()
 ) -> ErrorSpec:
     return ErrorSpec(code, Category.VALIDATION, message, why, remedy, status, actions)
 
 
 def _service(
     code: str,
-    message: str,
+    message: Words,
     *,
-    why: str,
-    remedy: str,
+    why: Words,
+    remedy: Words,
     status: int = 503,
     actions: tuple[Action, ...] = (Action.RETRY,),
     name: str = "",
@@ -131,7 +149,7 @@ def _service(
     return ErrorSpec(code, Category.SERVICE, message, why, remedy, status, actions, name=name)
 
 
-def _rate_limit(code: str, message: str, *, why: str, remedy: str) -> ErrorSpec:
+def _rate_limit(code: str, message: Words, *, why: Words, remedy: Words) -> ErrorSpec:
     return ErrorSpec(code, Category.RATE_LIMIT, message, why, remedy, 429, (Action.RETRY,))
 
 
@@ -139,146 +157,146 @@ _RETRY_OR_SWITCH = (Action.RETRY, Action.SWITCH_MODEL)
 
 # --- auth: fatal, the connection is closed after the frame ------------------------------------------------------------
 UNAUTHORIZED = _auth(
-    "UNAUTHORIZED", "Please sign in to continue.",
-    why="The connection or request carried no valid sign-in.",
-    remedy="Sign in again, then open the chat.",
+    "UNAUTHORIZED", _("Please sign in to continue."),
+    why=_("The connection or request carried no valid sign-in."),
+    remedy=_("Sign in again, then open the chat."),
     close_code=CLOSE_NOT_AUTHENTICATED,
 )  # fmt: skip
 INVALID_TOKEN = _auth(
-    "INVALID_TOKEN", "Your sign-in could not be verified.",
-    why="The token is malformed, was not made for this service, or its signature is wrong.",
-    remedy="Sign in again to get a new token.",
+    "INVALID_TOKEN", _("Your sign-in could not be verified."),
+    why=_("The token is malformed, was not made for this service, or its signature is wrong."),
+    remedy=_("Sign in again to get a new token."),
     close_code=CLOSE_NOT_AUTHENTICATED,
 )  # fmt: skip
 EXPIRED_TOKEN = _auth(
-    "EXPIRED_TOKEN", "Your sign-in has expired.",
-    why="The token's time is over, or you signed out elsewhere.",
-    remedy="Sign in again; what you sent before is kept.",
+    "EXPIRED_TOKEN", _("Your sign-in has expired."),
+    why=_("The token's time is over, or you signed out elsewhere."),
+    remedy=_("Sign in again; what you sent before is kept."),
     close_code=CLOSE_TOKEN_EXPIRED,
 )  # fmt: skip
 INSUFFICIENT_PERMISSIONS = _auth(
-    "INSUFFICIENT_PERMISSIONS", "You do not have access to this.",
-    why="Your account may not do this, or the page that asked is not allowed to use this service.",
-    remedy="Ask an administrator for access, or open the chat from its own address.",
+    "INSUFFICIENT_PERMISSIONS", _("You do not have access to this."),
+    why=_("Your account may not do this, or the page that asked is not allowed to use this service."),
+    remedy=_("Ask an administrator for access, or open the chat from its own address."),
     status=403, close_code=CLOSE_FORBIDDEN,
 )  # fmt: skip
 
 # --- validation: the input is at fault; nothing was stored ------------------------------------------------------------
 INVALID_FORMAT = _validation(
-    "INVALID_FORMAT", "The message could not be understood.",
-    why="The frame or request is not valid JSON of the documented shape; `field` names the part at fault.",
-    remedy="Correct the named field and send it again.",
+    "INVALID_FORMAT", _("The message could not be understood."),
+    why=_("The frame or request is not valid JSON of the documented shape; `field` names the part at fault."),
+    remedy=_("Correct the named field and send it again."),
 )  # fmt: skip
 MISSING_FIELD = _validation(
-    "MISSING_FIELD", "A required part of the message is missing.",
-    why="A required field is absent or empty; `field` names it.",
-    remedy="Fill in the named field and send it again.",
+    "MISSING_FIELD", _("A required part of the message is missing."),
+    why=_("A required field is absent or empty; `field` names it."),
+    remedy=_("Fill in the named field and send it again."),
 )  # fmt: skip
 FIELD_TOO_LONG = _validation(
-    "FIELD_TOO_LONG", "The message is too long.",
-    why="A field is longer than its documented limit; `field` names it.",
-    remedy="Shorten it, or split it into several messages.",
+    "FIELD_TOO_LONG", _("The message is too long."),
+    why=_("A field is longer than its documented limit; `field` names it."),
+    remedy=_("Shorten it, or split it into several messages."),
 )  # fmt: skip
 UNKNOWN_TYPE = _validation(
-    "UNKNOWN_TYPE", "This kind of message is not supported.",
-    why="The `type` is unknown, or only the server may send it.",
-    remedy="Use one of the documented message types.",
+    "UNKNOWN_TYPE", _("This kind of message is not supported."),
+    why=_("The `type` is unknown, or only the server may send it."),
+    remedy=_("Use one of the documented message types."),
 )  # fmt: skip
 FRAME_TOO_LARGE = _validation(
-    "FRAME_TOO_LARGE", "The message is too large.",
-    why="The whole frame or request is over the size limit.",
-    remedy="Send less at once.", status=413,
+    "FRAME_TOO_LARGE", _("The message is too large."),
+    why=_("The whole frame or request is over the size limit."),
+    remedy=_("Send less at once."), status=413,
 )  # fmt: skip
 NOT_FOUND = _validation(
-    "NOT_FOUND", "This was not found.",
-    why="It does not exist, or it belongs to somebody else.",
-    remedy="Check the address, or start a new conversation.",
+    "NOT_FOUND", _("This was not found."),
+    why=_("It does not exist, or it belongs to somebody else."),
+    remedy=_("Check the address, or start a new conversation."),
     status=404, actions=(Action.NEW_SESSION,),
 )  # fmt: skip
 METHOD_NOT_ALLOWED = _validation(
-    "METHOD_NOT_ALLOWED", "This address does not accept that kind of request.",
-    why="The HTTP method is not one of those the address supports.",
-    remedy="Use a method named in the Allow header.", status=405,
+    "METHOD_NOT_ALLOWED", _("This address does not accept that kind of request."),
+    why=_("The HTTP method is not one of those the address supports."),
+    remedy=_("Use a method named in the Allow header."), status=405,
 )  # fmt: skip
 SESSION_ENDED = _validation(
-    "SESSION_ENDED", "This conversation has ended.",
-    why="It was ended, or had not been used for a long time. It can still be read.",
-    remedy="Start a new conversation.", status=409, actions=(Action.NEW_SESSION,),
+    "SESSION_ENDED", _("This conversation has ended."),
+    why=_("It was ended, or had not been used for a long time. It can still be read."),
+    remedy=_("Start a new conversation."), status=409, actions=(Action.NEW_SESSION,),
 )  # fmt: skip
 DUPLICATE_MISMATCH = _validation(
-    "DUPLICATE_MISMATCH", "A different message was already sent under this reference.",
-    why="Two different messages came with the same `ref`; the first one is kept.",
-    remedy="Send the new message under a `ref` of its own.", status=409,
+    "DUPLICATE_MISMATCH", _("A different message was already sent under this reference."),
+    why=_("Two different messages came with the same `ref`; the first one is kept."),
+    remedy=_("Send the new message under a `ref` of its own."), status=409,
 )  # fmt: skip
 MODEL_UNKNOWN = _validation(
-    "MODEL_UNKNOWN", "This model is not available.",
-    why="The `model_id` is not one of the configured models.",
-    remedy="Choose one of the models on offer.", actions=(Action.SWITCH_MODEL,),
+    "MODEL_UNKNOWN", _("This model is not available."),
+    why=_("The `model_id` is not one of the configured models."),
+    remedy=_("Choose one of the models on offer."), actions=(Action.SWITCH_MODEL,),
 )  # fmt: skip
 CONTEXT_TOO_LONG = _validation(
-    "CONTEXT_TOO_LONG", "The conversation is too long for this model.",
-    why="The model cannot take in as much text as this conversation holds.",
-    remedy="Start a new conversation, shorten the message, or choose another model.",
+    "CONTEXT_TOO_LONG", _("The conversation is too long for this model."),
+    why=_("The model cannot take in as much text as this conversation holds."),
+    remedy=_("Start a new conversation, shorten the message, or choose another model."),
     actions=(Action.NEW_SESSION, Action.SWITCH_MODEL),
 )  # fmt: skip
 
 # --- service: something behind the connection failed ------------------------------------------------------------------
 LLM_UNAVAILABLE = _service(
-    "LLM_UNAVAILABLE", "The assistant is unavailable right now.",
-    why="The service that writes the answers could not be reached, or refused.",
-    remedy="Your message is saved. Try again in a moment, or choose another model.", actions=_RETRY_OR_SWITCH,
+    "LLM_UNAVAILABLE", _("The assistant is unavailable right now."),
+    why=_("The service that writes the answers could not be reached, or refused."),
+    remedy=_("Your message is saved. Try again in a moment, or choose another model."), actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 LLM_TIMEOUT = _service(
-    "LLM_TIMEOUT", "The assistant took too long to answer.",
-    why="The service that writes the answers did not begin in time.",
-    remedy="Your message is saved. Try again.", status=504, actions=_RETRY_OR_SWITCH,
+    "LLM_TIMEOUT", _("The assistant took too long to answer."),
+    why=_("The service that writes the answers did not begin in time."),
+    remedy=_("Your message is saved. Try again."), status=504, actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 LLM_OVERLOADED = _service(
-    "LLM_OVERLOADED", "The assistant is busy right now.",
-    why="The service that writes the answers has more to do than it can.",
-    remedy="Your message is saved. Try again after the stated time.", actions=_RETRY_OR_SWITCH,
+    "LLM_OVERLOADED", _("The assistant is busy right now."),
+    why=_("The service that writes the answers has more to do than it can."),
+    remedy=_("Your message is saved. Try again after the stated time."), actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 LLM_REFUSED = _service(
-    "LLM_REFUSED", "The assistant declined to answer this.",
-    why="The model or its content filter refused the request.",
-    remedy="Rephrase the message, or choose another model.", actions=(Action.SWITCH_MODEL,),
+    "LLM_REFUSED", _("The assistant declined to answer this."),
+    why=_("The model or its content filter refused the request."),
+    remedy=_("Rephrase the message, or choose another model."), actions=(Action.SWITCH_MODEL,),
 )  # fmt: skip
 REPLY_INTERRUPTED = _service(
-    "REPLY_INTERRUPTED", "The answer was cut off.",
-    why="The answer broke off before its end, or the server was restarted meanwhile.",
-    remedy="What had arrived is kept. Try again for a whole answer.", actions=_RETRY_OR_SWITCH,
+    "REPLY_INTERRUPTED", _("The answer was cut off."),
+    why=_("The answer broke off before its end, or the server was restarted meanwhile."),
+    remedy=_("What had arrived is kept. Try again for a whole answer."), actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 DATABASE_ERROR = _service(
-    "DATABASE_ERROR", "Our storage is not available right now.",
-    why="The service could not read or write its storage.",
-    remedy="Send it again in a moment; it will not appear twice.",
+    "DATABASE_ERROR", _("Our storage is not available right now."),
+    why=_("The service could not read or write its storage."),
+    remedy=_("Send it again in a moment; it will not appear twice."),
 )  # fmt: skip
 SERVER_BUSY = _service(
-    "SERVER_BUSY", "The service is very busy right now.",
-    why="More work was waiting than the service can take on.",
-    remedy="Try again after the stated time.",
+    "SERVER_BUSY", _("The service is very busy right now."),
+    why=_("More work was waiting than the service can take on."),
+    remedy=_("Try again after the stated time."),
 )  # fmt: skip
 SERVICE_ERROR = _service(
-    "SERVICE_ERROR", "Something went wrong on our side.",
-    why="An unexpected fault. It was recorded with everything needed to find its cause.",
-    remedy="Try again. If it goes on, quote the reference to support.", status=500,
+    "SERVICE_ERROR", _("Something went wrong on our side."),
+    why=_("An unexpected fault. It was recorded with everything needed to find its cause."),
+    remedy=_("Try again. If it goes on, quote the reference to support."), status=500,
 )  # fmt: skip
 REGISTRATION_FAILED = _service(
-    "SERVICE_ERROR", "Failed to establish session connection",
-    why="The connection could not be joined to the conversation.",
-    remedy="Send it again: the connection goes on, and the next message joins anew.", name="REGISTRATION_FAILED",
+    "SERVICE_ERROR", _("Failed to establish session connection"),
+    why=_("The connection could not be joined to the conversation."),
+    remedy=_("Send it again: the connection goes on, and the next message joins anew."), name="REGISTRATION_FAILED",
 )  # fmt: skip
 
 # --- rate limit: too much at once; the time to wait is always told ----------------------------------------------------
 TOO_MANY_REQUESTS = _rate_limit(
-    "TOO_MANY_REQUESTS", "You are sending messages too quickly.",
-    why="There is a limit on messages, and on answers being written, per person.",
-    remedy="Wait for the stated time, then send it again.",
+    "TOO_MANY_REQUESTS", _("You are sending messages too quickly."),
+    why=_("There is a limit on messages, and on answers being written, per person."),
+    remedy=_("Wait for the stated time, then send it again."),
 )  # fmt: skip
 CONNECTION_LIMIT_EXCEEDED = _rate_limit(
-    "CONNECTION_LIMIT_EXCEEDED", "Too many connections are open for your account.",
-    why="There is a limit on connections per person.",
-    remedy="Close the chat in other tabs or devices, then try again.",
+    "CONNECTION_LIMIT_EXCEEDED", _("Too many connections are open for your account."),
+    why=_("There is a limit on connections per person."),
+    remedy=_("Close the chat in other tabs or devices, then try again."),
 )  # fmt: skip
 
 CATALOGUE: tuple[ErrorSpec, ...] = (

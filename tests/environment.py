@@ -43,7 +43,7 @@ def sqlite_url(path: Path) -> str:
 
 def clean(environment: dict[str, str]) -> dict[str, str]:
     """A copy without anything that configures Switchboard or a supplier of its."""
-    ours = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "DATABASE_URL", "LOG_LEVEL", "PORT")
+    ours = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "DATABASE_URL", "LOG_LEVEL", "PORT", "LANGUAGE_CODE")
     return {
         name: value for name, value in environment.items() if name not in ours and not name.startswith(OWN_PREFIXES)
     }

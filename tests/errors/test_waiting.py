@@ -141,18 +141,18 @@ class TestSettling:
         from chat.replies import Replies
 
         has_failed, is_due = asyncio.Event(), asyncio.Event()
-        tell_end = Replies._tell_end
+        end_failed = Replies._end_failed
 
-        async def tell_late(*args: object, **kwargs: object) -> None:
+        async def end_late(*args: object, **kwargs: object) -> None:
             has_failed.set()
             await is_due.wait()
-            await tell_end(*args, **kwargs)
+            await end_failed(*args, **kwargs)
 
         async def stream(self: object, request: object) -> AsyncIterator[str]:
             raise ChatError(LLM_UNAVAILABLE)
             yield ""
 
-        monkeypatch.setattr(Replies, "_tell_end", tell_late)
+        monkeypatch.setattr(Replies, "_end_failed", end_late)
         monkeypatch.setattr(DemoBackend, "stream", stream)
         settings.ERRORS = {**settings.ERRORS, "row_linger_ms": 1}
         device = await alice.connect()

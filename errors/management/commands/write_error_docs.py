@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 
 from errors import catalogue
 from errors.taxonomy import CATEGORY_RULES, Category, CategoryRule, ErrorSpec
@@ -37,6 +37,7 @@ class Command(BaseCommand):
             "path", nargs="?", default="docs/errors.md", help="file to write; docs/errors.md if left out"
         )
 
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         specs = catalogue.specs()
         try:
