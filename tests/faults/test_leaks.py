@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from chat import runtime
+from chat.connection import Connection
 from tests.faults.deployment import Deployment
 from tests.faults.footprint import await_footprint, measure
 from tests.faults.ledger import Ledger
@@ -43,3 +47,40 @@ def talk(deployment: Deployment, folder: Path, tag: str) -> None:
     soak = Soak(deployment, ledger, random.Random(3), print, SCALE, PLAN, tag)
     asyncio.run(soak.run(0))
     ledger.close()
+
+
+async def test_a_process_has_no_more_tasks_after_faults_than_before(alice, configure) -> None:
+    """Devices come, fail in every way and go: their tasks are over, and nothing holds their connections."""
+    configure(fault_commands=True, max_running_replies=50, messages_per_minute=1_000)
+    await one_visit(alice, "first")
+    before = Counter(names_of_tasks())
+    for number in range(5):
+        await one_visit(alice, f"v{number}")
+    async with asyncio.timeout(10):
+        while left := Counter(names_of_tasks()) - before:  # noqa: ASYNC110 -- nothing tells when a task is over
+            await asyncio.sleep(0.05)
+    assert not left
+    assert runtime.current().connections == {}
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, Connection)] == []
+
+
+async def one_visit(alice, name: str) -> None:
+    """Three devices: one breaks off in mid-reply, one makes mistakes, one waits for all to end."""
+    devices = [await alice.connect() for _ in range(3)]
+    acks = []
+    for kind in ("unavailable", "midstream", "crash"):
+        acks.append(await devices[2].say(f"/fault {kind}", ref=f"{name}-{kind}"))
+    await devices[0].say("and I am gone", ref=f"{name}-gone")
+    await devices[0].close()
+    for number in range(5):
+        await devices[1].send_text(f'{{"type": "nonsense", "ref": "{number}"}}')
+        await devices[1].expect("error", ref=f"{number}")
+    for ack in acks:
+        await devices[2].expect("error", reply_id=ack["reply_id"])
+    for device in devices[1:]:
+        await device.close()
+
+
+def names_of_tasks() -> list[str]:
+    return [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
