@@ -23,8 +23,8 @@ VARIABLES = {
     "CHAT_CONNECTIONS_PER_USER": "200",
     "CHAT_LEASE_S": "2",  # seconds; a killed server's replies are ended soon
     "CHAT_HEARTBEAT_S": "3",  # seconds; a page that missed something learns it soon
-    "CHAT_RESUME_PAGE": "3",  # messages; what was missed comes in several pages
-    "CHAT_RESUME_LIMIT": "8",  # messages; and of many, only the newest come
+    "CHAT_RESUME_PAGE": "2",  # messages; what was missed comes in several pages
+    "CHAT_RESUME_LIMIT": "4",  # messages; and of many, only the newest come
 }
 # What the browser says when a test takes the server away, or is refused on purpose.
 EXPECTED_CONSOLE = ("WebSocket connection to", "Failed to load resource", "net::ERR_")

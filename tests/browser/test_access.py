@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,7 +17,7 @@ from tests.services.process import wait_until
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 AXE_OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # off unless asked for
 WEIGHT_MAX_BYTES = 250_000  # compressed, everything that the chat page fetches on a first visit
-THEMES = ("light", "dark")
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def check(page: Page) -> None:
@@ -25,18 +27,23 @@ def check(page: Page) -> None:
     assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == []
 
 
-@pytest.mark.parametrize("theme", THEMES)
+def look_at(page: Page, picture: Callable[[Page, str], None], name: str) -> None:
+    """Check what is on the page now in both themes, and keep a picture of each."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        check(page)
+        picture(page, f"{theme}-{name}")
+
+
 @pytest.mark.parametrize("width", [1280, 320])
-def test_axe_finds_nothing(site, sign_in, picture, theme, width):
+def test_axe_finds_nothing(site, sign_in, picture, width):
     narrow = width < 800
-    options = {"color_scheme": theme, "viewport": {"width": width, "height": 720}, "reduced_motion": "reduce"}
-    mallory = sign_in(site, "mallory", **options)
+    mallory = sign_in(site, "mallory", viewport={"width": width, "height": 720}, reduced_motion="reduce")
     page = mallory.page
 
     def look(name: str) -> None:
-        check(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
-        picture(page, f"{theme}-{width}-{name}")
+        look_at(page, picture, f"{width}-{name}")
 
     def open_list() -> None:
         if narrow:
@@ -89,11 +96,10 @@ def test_axe_finds_nothing(site, sign_in, picture, theme, width):
     look("login-refused")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 320)])
-def test_axe_finds_nothing_in_the_admin(site, sign_in, picture, theme, width):
+@pytest.mark.parametrize("width", [1280, 320])
+def test_axe_finds_nothing_in_the_admin(site, sign_in, picture, width):
     """olivia is staff; she looks at the failure of her own."""
-    options = {"color_scheme": theme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
-    olivia = sign_in(site, "olivia", **options)
+    olivia = sign_in(site, "olivia", viewport={"width": width, "height": 800}, reduced_motion="reduce")
     page = olivia.page
     olivia.ask("show xss")
     olivia.ask("/fault midstream", state="Answered in part")
@@ -115,9 +121,7 @@ def test_axe_finds_nothing_in_the_admin(site, sign_in, picture, theme, width):
             page.locator("#result_list tbody a").first.click()
             expect(page.get_by_text("What the person was told")).to_be_visible()
         page.wait_for_load_state("networkidle")
-        check(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
-        picture(page, f"{theme}-{width}-admin-{name}")
+        look_at(page, picture, f"{width}-admin-{name}")
 
 
 def test_the_keyboard_is_enough(site, sign_in):

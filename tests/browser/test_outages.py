@@ -83,15 +83,3 @@ def test_a_server_that_restarts_says_so_and_the_page_comes_back_by_itself(own_si
     own_site.start()
     expect(alice.line).to_be_hidden(timeout=RECONNECT_MS)
     expect(alice.ask("What about the admin?")).to_contain_text("/admin/")
-
-
-def test_a_typing_sign_does_not_outlive_the_connection(own_site, sign_in):
-    alice = sign_in(own_site, "alice")
-    alice.ask("Hello")
-    other = sign_in(own_site, "alice", path=f"/chat/s/{alice.session_id}/")
-    other.box.press_sequentially("Hm")
-    sign = alice.page.get_by_text("You are typing on another device")
-    expect(sign).to_be_visible()
-    own_site.kill()
-    expect(alice.line).to_be_visible()
-    expect(sign).to_be_hidden()
