@@ -7,13 +7,15 @@ from typing import Any
 
 from chat import protocol
 
+_FINAL_TEXT = 0x81
+_SHORT, _MEDIUM = 125, 0xFFFF  # bytes; a longer payload has its size in two or eight bytes of its own
+
 
 class Encoded:
     """One frame for any number of connections and processes. Never changed.
 
     Attributes:
         text: What goes over the wire.
-        send_event: The ASGI event that sends it; one dict for all connections.
         kind: The frame's `type`.
         seq: Of the stored message that it shows, or whose storing it acknowledges.
         start: Of a piece of a reply: characters before it; `stop` counts its own in. Of the error that ends a reply:
@@ -21,7 +23,7 @@ class Encoded:
         is_end: The last frame of its reply.
     """
 
-    __slots__ = ("is_end", "kind", "reply_id", "send_event", "seq", "session_id", "start", "stop", "text")
+    __slots__ = ("_wire", "is_end", "kind", "reply_id", "seq", "session_id", "start", "stop", "text")
 
     def __init__(
         self,
@@ -42,7 +44,31 @@ class Encoded:
         self.start = start
         self.stop = stop
         self.is_end = is_end
-        self.send_event = {"type": "websocket.send", "text": text}
+        self._wire: bytes | None = None
+
+    @property
+    def send_event(self) -> dict[str, Any]:
+        """The ASGI event that sends it."""
+        return {"type": "websocket.send", "text": self.text}
+
+    @property
+    def wire(self) -> bytes:
+        """The WebSocket frame as a server writes it (RFC 6455, 5.2: final, text, no mask); made once for everybody."""
+        if self._wire is None:
+            payload = self.text.encode()
+            size = len(payload)
+            if size <= _SHORT:
+                head = bytes((_FINAL_TEXT, size))
+            elif size <= _MEDIUM:
+                head = bytes((_FINAL_TEXT, 126)) + size.to_bytes(2, "big")
+            else:
+                head = bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big")
+            self._wire = head + payload
+        return self._wire
+
+    def forget_wire(self) -> None:
+        """Everybody who reads has it. Whoever is slow keeps the text, and not both."""
+        self._wire = None
 
     @classmethod
     def of(cls, frame: protocol.Frame) -> Encoded:

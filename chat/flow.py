@@ -14,12 +14,15 @@ from collections.abc import Awaitable, Callable
 from enum import Flag, auto
 from typing import Any
 
+from chat.encoded import Encoded
+
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _BACKLOG_FRAMES = 64  # frames that wait for the application before the client is held; it takes milliseconds for each
 _BACKLOG_BYTES = 262_144  # or bytes: two frames of the largest size that is answered in words
 _BUFFER_BYTES = 32_768  # read at once, and written ahead of the client; tiny frames cost fifty times their size
+_USUAL_CHARS = 131_072  # at four bytes each still below what daphne refuses to send
 _STREAK = 16  # frames taken without a pause, then everybody else has a turn
 
 
@@ -39,8 +42,8 @@ class Flow:
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
 
-    def write_now(self, send: Send, event: dict[str, Any]) -> bool:
-        """Send an event without a task's help, where the server's `send` never waits; return whether it was."""
+    def write_now(self, frame: Encoded) -> bool:
+        """Write a frame without the server's `send`, where that can be; return whether it was."""
         return False
 
     async def wait_until_writable(self) -> None:
@@ -92,17 +95,15 @@ class DaphneFlow(Flow):
     def is_writable(self) -> bool:  # type: ignore[override]  # a constant where there is no transport
         return self._opening is None
 
-    def write_now(self, send: Send, event: dict[str, Any]) -> bool:
-        if self._opening is not None or self._is_finished:
+    def write_now(self, frame: Encoded) -> bool:
+        # daphne's own way frames the text anew for each connection, by a library that checks every argument: it costs
+        # more than the rest of a frame's way. What it refuses, and what is not open or not empty, still goes there.
+        protocol = self._protocol
+        is_usual = protocol.state == protocol.STATE_OPEN and not protocol.send_queue and len(frame.text) <= _USUAL_CHARS
+        if not is_usual or self._opening is not None or self._is_finished:
             return False
-        # daphne's `send` is a coroutine that hands the frame to the transport and ends: one step is all of it.
-        try:
-            send(event).send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            return True
-        except Exception:
-            return False  # the writer runs into the same, and closes the connection
-        raise RuntimeError("daphne's send has waited")
+        self._transport.write(frame.wire)
+        return True
 
     async def wait_until_writable(self) -> None:
         if self._opening is not None:

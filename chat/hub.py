@@ -167,6 +167,7 @@ class Hub:
                 deliveries += 1
             else:
                 drops += 1
+        frame.forget_wire()
         return Delivery(deliveries, drops)
 
     def _on_control(self, group: str, name: str, value: str) -> None:

@@ -78,7 +78,7 @@ class Outbox:
         if self._frames and (len(self._frames) + len(frames) > size or self._chars + chars > max_chars):
             self._crowd()
         elif self._close_code is None:
-            if not self._frames and len(frames) == 1 and self._flow.write_now(self._send, frames[0].send_event):
+            if not self._frames and len(frames) == 1 and self._flow.write_now(frames[0]):
                 return True
             self._frames.extend(frames)
             self._chars += chars
@@ -130,7 +130,8 @@ class Outbox:
                     continue
                 frame = self._frames.popleft()
                 self._chars -= len(frame.text)
-                await self._send(frame.send_event)
+                if not self._flow.write_now(frame):
+                    await self._send(frame.send_event)
                 if (self._is_wanted or self._patience is not None) and self.has_room:
                     self._make_room()
             if self._close_code is None and self._has_lost_answer:
