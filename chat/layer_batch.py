@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from chat import groups
@@ -38,12 +38,19 @@ class Batch:
         if len(self._controls) < _MAX_CONTROLS:
             self._controls.append([group, name, value])
 
-    def messages(self, *, peers: int) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
-        """Yield for each layer message: the group it goes to, its event, and the groups whose frames it carries."""
+    def messages(self, peers: Collection[str]) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
+        """Yield for each layer message: the group it goes to, its event, and the groups whose frames it carries.
+
+        Args:
+            peers: The other hubs, where it is known that a frame need not come back to us; else nothing.
+        """
         if self._controls:
             yield groups.HUBS, {"controls": self._controls}, tuple(group for group, *_ in self._controls)
-        if len(self._frames) >= _MANY_GROUPS and peers <= _FEW_PEERS:
+        if len(peers) == 1 and self._frames:
+            # To the one other process, whatever the groups; sent to all hubs, we would have to read it ourselves.
+            yield groups.of_hub(*peers), {"frames_of": dict(self._frames)}, tuple(self._frames)
+        elif len(self._frames) >= _MANY_GROUPS and len(peers) <= _FEW_PEERS:
             yield groups.HUBS, {"frames_of": dict(self._frames)}, tuple(self._frames)
-            return
-        for group, frames in self._frames.items():
-            yield group, {"frames_of": {group: frames}}, (group,)
+        else:
+            for group, frames in self._frames.items():
+                yield group, {"frames_of": {group: frames}}, (group,)

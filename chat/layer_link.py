@@ -23,7 +23,7 @@ from chat.layer_membership import Membership
 
 log = structlog.stdlib.get_logger("chat.hub")
 
-_BATCH_S = 0.001  # seconds that frames gather, so that one layer message carries several
+_BATCH_S = 0.002  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again
 _BEAT_S = 0.4  # seconds between beats; a line that is back is noticed within one
 _SILENT_S = 2.0  # seconds without hearing ourselves until the line counts as down
@@ -116,6 +116,8 @@ class LayerLink:
                     self._channel = await self._layer.new_channel()
                 await self.membership.move_to(self._layer, self._channel)
                 self._pump_task = asyncio.create_task(self._pump(self._layer, self._channel))
+                if self.is_shared:  # at once: from now on there is somebody to publish to
+                    await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
                 await asyncio.wait({self._pump_task})
                 if not self._pump_task.cancelled():
                     self._pump_task.result()
@@ -164,7 +166,7 @@ class LayerLink:
                 missed, self._missed = self._missed, set()
                 for group in missed:
                     batch.add_control(group, BEHIND, "")
-            for group, event, named in batch.messages(peers=len(self._peers)):
+            for group, event, named in batch.messages(self._peers if conf.chat().local_delivery else ()):
                 if not await self._try("group_send", self._send(group, event)):
                     self._miss(*named)
 
