@@ -120,9 +120,9 @@ def test_a_model_that_is_refused_is_not_shown_as_chosen(alice):
     expect(picker).to_have_value("demo-brief")
 
 
-def refusal(**fields):
+def refusal(error=None, **fields):
     """An `error` frame as the server sends it."""
-    error = {
+    usual = {
         "code": "NOT_FOUND",
         "category": "validation",
         "message": "This was not found.",
@@ -132,7 +132,8 @@ def refusal(**fields):
         "actions": [],
         "help_url": "/chat/errors/NOT_FOUND",
     }
-    return {"type": "error", "sender": "system", "timestamp": "2026-01-01T00:00:00Z", "error": error, **fields}
+    head = {"type": "error", "sender": "system", "timestamp": "2026-01-01T00:00:00Z"}
+    return {**head, "error": {**usual, **(error or {})}, **fields}
 
 
 def test_a_failure_that_belongs_to_nothing_on_the_page_is_told_quietly(wired, picture):
@@ -170,3 +171,26 @@ def test_a_service_message_is_shown(wired):
     alice, wire = wired
     wire.tell({"type": "notification", "sender": "system", "content": "Maintenance at ten.", "metadata": {}})
     expect(alice.notices).to_contain_text("Maintenance at ten.")
+
+
+def test_a_page_that_is_told_to_stay_away_says_how_long_and_stays_away(wired, picture):
+    alice, wire = wired
+    alice.ask("Hello")
+    busy = {"code": "CONNECTION_LIMIT_EXCEEDED", "category": "rate_limit", "retry_after": 4_000}
+    wire.tell(refusal({**busy, "message": "You have too many connections open."}))
+    wire.cut(4405)
+    expect(alice.line).to_contain_text("You have too many connections open.")
+    expect(alice.line).to_contain_text(re.compile(r"Next try in \d s\."))
+    expect(alice.line).to_contain_text(REFERENCE)
+    expect(alice.line.get_by_role("button", name="Try now")).to_be_hidden()
+    expect(alice.notices).to_have_count(0)  # told once
+    picture(alice.page, "told-to-wait")
+    alice.wait_connected()
+    alice.ask("Am I back?")
+
+
+def test_a_page_without_access_does_not_come_back(wired):
+    alice, wire = wired
+    wire.cut(4503)
+    expect(alice.line).to_contain_text("You do not have access to this chat.")
+    expect(alice.line.get_by_role("button")).to_have_count(0)

@@ -32,9 +32,9 @@ class Wire:
         """Let the page hear a frame that the server did not send."""
         self._ends[-1].send(json.dumps(frame))
 
-    def cut(self) -> None:
-        """End the connection; the page opens another one."""
-        self._ends[-1].close(code=CUT)
+    def cut(self, code: int = CUT) -> None:
+        """End the connection; the page opens another one, unless the code says otherwise."""
+        self._ends[-1].close(code=code)
 
     def _connect(self, end: WebSocketRoute) -> None:
         server = end.connect_to_server()
