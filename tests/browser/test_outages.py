@@ -36,7 +36,7 @@ def test_what_is_written_while_the_network_is_away_is_sent_once_and_in_order(own
     alice.ask("Hello")
     alice.page.context.set_offline(True)
     own_site.kill()
-    expect(alice.line).to_be_visible()
+    expect(alice.line).to_contain_text("You are offline.")
     for text in ("one", "two", "three"):
         question = alice.say(text)
         alice.expect_state(question, "Not sent yet, waiting for the connection")

@@ -64,7 +64,7 @@ export class ConnectionLine {
   }
 
   #showWaiting(code, retryAt, heldUntil) {
-    const what = this.#error?.message ?? (code === RESTARTING ? strings.restarting : strings.connectionLost);
+    const what = this.#error?.message ?? reasonOf(code);
     const when = h("span", { class: "countdown" });
     const tryNow = button({ text: strings.tryNow, className: "button small", onClick: this.#actions.wake });
     this.#say(what, { error: this.#error }, when, tryNow);
@@ -95,4 +95,9 @@ export class ConnectionLine {
     const reference = error?.reference ? [referenceLine(error.reference)] : [];
     this.#element.replaceChildren(icon(isCalm ? "sending" : "offline"), h("span", {}, words), ...more, ...reference);
   }
+}
+
+function reasonOf(code) {
+  if (!navigator.onLine) return strings.offline;
+  return code === RESTARTING ? strings.restarting : strings.connectionLost;
 }

@@ -84,6 +84,7 @@ export const strings = {
   // Connection
   connecting: "Connecting",
   connectionLost: "Connection lost.",
+  offline: "You are offline.",
   restarting: "The service is restarting.",
   reconnectingIn: (seconds) => `Next try in ${seconds} s.`,
   reconnectingNow: "Trying again now.",
