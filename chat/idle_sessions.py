@@ -1,4 +1,4 @@
-"""Sessions that nobody has used for a long time end by themselves; not while one is open or being answered in.
+"""Sessions that nobody has used for a long time end by themselves, but for those that are open or being answered.
 
 Every process says now and then, in the database, which sessions its connections are registered with; what has not been
 said for three times as long nobody has open. Any process ends what is idle, and each session is ended by one of them.
