@@ -23,8 +23,8 @@ from django.db.models import Count, Model, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chat import conf
-from chat.dialect import SESSION, Dialect
+from chat import conf, dialect
+from chat.dialect import SESSION
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
 from errors.taxonomy import TOO_MANY_REQUESTS
@@ -87,19 +87,16 @@ class Batch:
         self._running: dict[str, int] = {}  # replies per person
         self._tokens: dict[str, int] = {}
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
-        self._sql = Dialect.of(alias)
-        self._moment = self._sql.moment(self.now)
+        self._sql = dialect.of(alias)
 
     # --- Reading, once for all jobs ---
 
     def hold(self, keys: Collection[uuid.UUID], openings: Collection[tuple[Any, str]]) -> None:
         """Lock these sessions, and those that these (owner, origin ref) have opened."""
         if keys:
-            by_value = {self._sql.key(key): key for key in keys}
             with connections[self.alias].cursor() as cursor:
-                cursor.execute(self._sql.sessions(len(by_value)), list(by_value))
-                for row in cursor.fetchall():
-                    self._hold(by_value[row[0]], *row[1:])
+                for row in self._sql.sessions(cursor, keys):
+                    self._hold(*row)
             if self._sql.skips_locked and len(self.sessions) < len(keys):
                 missing = [key for key in keys if key not in self.sessions]
                 found = ChatSession.objects.using(self.alias).filter(pk__in=missing).values_list("pk", flat=True)
@@ -124,7 +121,7 @@ class Batch:
     ) -> HeldSession:
         if key not in self.sessions:
             self.sessions[key] = HeldSession(
-                key, self._sql.owner_key(owner), last_seq, title, model_id, bool(assistant), ended_at is not None
+                key, owner, last_seq, title, model_id, bool(assistant), ended_at is not None
             )
         return self.sessions[key]
 
@@ -232,8 +229,7 @@ class Batch:
         self.sessions[key] = session
         if ref is not None:
             self.opened[owner_key, ref] = session
-        sql, now = self._sql, self._moment
-        self._rows[ChatSession].append((sql.key(key), sql.owner(owner_key), 0, "", model_id, True, None, ref, now, now))
+        self._rows[ChatSession].append((key, owner_key, 0, "", model_id, True, None, ref, self.now, self.now))
         return session
 
     def add_message(
@@ -250,24 +246,19 @@ class Batch:
         """Add a message as the session's last, and return its `seq`."""
         session.last_seq += 1
         session.is_touched = True
-        sql = self._sql
         self._rows[ChatMessage].append(
-            (
-                sql.key(key), sql.key(session.key), session.last_seq, sender, content, ref, model_id,
-                sql.json(metadata) if metadata else sql.no_metadata, self._moment,
-            )
-        )  # fmt: skip
+            (key, session.key, session.last_seq, sender, content, ref, model_id, metadata or {}, self.now)
+        )
         return session.last_seq
 
     def add_reply(
         self, session: HeldSession, key: uuid.UUID, *, message: uuid.UUID, user_id: str, model_id: str, attempt: int = 1
     ) -> None:
-        sql = self._sql
         self._running[user_id] += 1
         self._rows[Reply].append(
             (
-                sql.key(key), sql.key(session.key), sql.key(message), user_id, self.runner, attempt, model_id,
-                ReplyPhase.PENDING.value, "", False, sql.moment(self.lease_until()), self._moment,
+                key, session.key, message, user_id, self.runner, attempt, model_id, ReplyPhase.PENDING.value, "", False,
+                self.lease_until(), self.now,
             )
         )  # fmt: skip
 
@@ -283,8 +274,6 @@ class Batch:
                     self._rows[model] = []
             touched = [session for session in self.sessions.values() if session.is_touched]
             if touched:
-                now, key = self._moment, self._sql.key
-                changes = [(session.last_seq, session.title, now, key(session.key)) for session in touched]
-                cursor.executemany(self._sql.touch, changes)
+                self._sql.touch(cursor, touched, self.now)
                 for session in touched:
                     session.is_touched = False
