@@ -140,7 +140,7 @@ class Server:
         return OwnedProcess(machine.pinned(command), log, environment=environment, folder=ROOT)
 
     def template(self, message: dict[str, object], person: Person | None) -> Template:
-        text = json.dumps(message)
+        text = json.dumps(message, ensure_ascii=False)
         return Template(text.replace("%SESSION%", person.session_id if person else "0" * 36))
 
     async def connect(

@@ -20,8 +20,8 @@ from bench.servers import OURS, Server
 from bench.session import Bench
 
 MIB = 1_048_576
-LONG = {**OURS.message, "content": "m" * 9_900}
-MESSAGE_BYTES = 10_000
+LONG = {**OURS.message, "content": "語" * 9_900}  # the longest that is allowed, three bytes each
+MESSAGE_BYTES = 30_000
 TOTAL_BYTES = 100_000_000
 WARM_UP_BYTES = 15_000_000
 FLOOD_S = 12.0
