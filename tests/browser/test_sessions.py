@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.services.process import wait_until
+
 
 @pytest.fixture
 def bob(site, sign_in):
@@ -137,11 +139,17 @@ def test_two_tabs_show_the_same_conversation(bob):
     bob.ask("Hello")
     other = type(bob)(bob.page.context.new_page(), bob.visitor)
     other.open(f"/chat/s/{bob.session_id}/")
-    bob.box.press_sequentially("What is a provider?")
-    expect(other.page.get_by_text("You are typing on another device")).to_be_visible()
+    sign = other.page.get_by_text("You are typing on another device")
+
+    def is_typing_seen():
+        """A sign is sent every three seconds; the first one may come before the other tab has joined."""
+        bob.box.press_sequentially("?")
+        return sign.is_visible()
+
+    wait_until(is_typing_seen, "the other tab shows that bob is typing")
     bob.ask("What is a provider?")
     other.expect_state(other.questions.last, "Answered")
-    expect(other.page.get_by_text("You are typing on another device")).to_be_hidden()
+    expect(sign).to_be_hidden()
     other.ask("And the admin?")
     bob.expect_state(bob.questions.nth(2), "Answered")
     texts = [page.page.locator("#log").inner_text() for page in (bob, other)]
