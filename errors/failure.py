@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from time import monotonic
 
 import msgspec
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils import translation
 
 from errors import links, metrics, report, translator
 from errors.context import RouteContext
@@ -17,6 +20,7 @@ from errors.taxonomy import SERVICE_ERROR, Action, ErrorSpec, Outcome, Stage
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)  # what ten bits are written as
+_MAX_SENTENCES = 1_000  # specs whose sentence is remembered; a catalogue has some dozens
 _LOOK_ALIKES = str.maketrans("ILO", "110")
 
 
@@ -102,7 +106,7 @@ class Failure:
         return ErrorPayload(
             code=spec.code,
             category=spec.category.value,
-            message=spec.message,
+            message=_sentence(spec),
             recoverable=spec.rule.recoverable,
             outcome=self.outcome.value,
             reference=self.reference,
@@ -123,6 +127,28 @@ class Failure:
         self.is_settled = True
         if self.on_settled is not None:
             self.on_settled(self)
+
+
+_sentences: dict[int, tuple[ErrorSpec, str]] = {}  # by id(), with the spec itself: so that the id stays its own
+
+
+def _sentence(spec: ErrorSpec) -> str:
+    """Return the spec's message in the deployment's language, which frames speak. Looked up once."""
+    found = _sentences.get(id(spec))
+    if found is None:
+        if len(_sentences) >= _MAX_SENTENCES:
+            _sentences.clear()
+        with translation.override(settings.LANGUAGE_CODE):
+            found = _sentences[id(spec)] = (spec, spec.message)
+    return found[1]
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"LANGUAGE_CODE", "LOCALE_PATHS", "USE_I18N"}:
+        _sentences.clear()
+
+
+setting_changed.connect(_forget)
 
 
 def new_reference() -> str:

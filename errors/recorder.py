@@ -67,7 +67,7 @@ def _write_line(failure: Failure, exc: Exception) -> None:
         cause=cause,
         exception=traceback,
     )
-    if isinstance(exc, ChatError):
+    if isinstance(exc, ChatError) and log.isEnabledFor(logging.DEBUG):
         log.debug("chat.error_translated", **facts, field=failure.field, retry_after_ms=failure.retry_after_ms)
 
 

@@ -47,9 +47,7 @@ class RowWriter:
                 self._thread = threading.Thread(target=self._run, name="failure-rows", daemon=True)
                 self._thread.start()
             failure.on_settled = self._make_ready
-            self._unsettled[id(failure)] = failure
-            if len(self._unsettled) == 1:
-                self._changed.notify_all()
+            self._unsettled[id(failure)] = failure  # no reason to wake the thread: nearly all are settled at once
         if failure.is_settled:
             self._make_ready(failure)
 
@@ -111,7 +109,7 @@ class RowWriter:
                     until.append(idle_at)
                 if self._unsettled:
                     until.append(_oldest(self._unsettled).recorded_at + settings.row_untold_s)
-                self._changed.wait(min(until) - now if until else None)
+                self._changed.wait(min(until) - now if until else settings.row_untold_s)
 
     def _write(self, rows: list[columns.Row]) -> None:
         """Insert the rows; wait out a database that is away, but give up a row the database refuses."""

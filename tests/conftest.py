@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -70,8 +71,13 @@ def mallory(people: Callable[[str], Person], own_runtime: None) -> Person:
 @pytest.fixture
 def log_lines() -> Iterator[list[dict[str, Any]]]:
     """Every event that structlog is given during the test, as a dict with `log_level`."""
+    levels = {name: logging.getLogger(name).level for name in ("errors", "chat")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.DEBUG)
     with structlog.testing.capture_logs() as lines:
         yield lines
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture

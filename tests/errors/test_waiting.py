@@ -120,6 +120,7 @@ class TestSettling:
 
     def test_a_row_that_nobody_settles_is_written_in_the_end(self, transactional_db, settings):
         settings.ERRORS = {**settings.ERRORS, "row_untold_s": 0.2}
+        assert row_writer.flush()  # from here on it looks as often as that
         failure = fail()
         deadline = time.monotonic() + 5
         while not RoutingFailure.objects.exists() and time.monotonic() < deadline:
