@@ -134,7 +134,7 @@ class ReplyStream:
                             raise ChatError(REPLY_INTERRUPTED, detail=f"over {settings.max_reply_chars} characters")
         finally:
             self._gather()
-            context.private_texts = (*said, self.text)
+            context.private_texts = (self.text, *said)  # the newest first: a long history is looked for up to a bound
             context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
 
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
