@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Flag, auto
 from typing import Any
@@ -74,7 +73,7 @@ class DaphneFlow(Flow):
         self._receive = receive
         self._protocol = protocol
         self._transport = protocol.transport
-        self._sizes: deque[int] = deque()  # bytes of each frame that waits for the application
+        self._sizes: list[int] = []  # bytes of each frame that waits for the application
         self._waiting_bytes = 0
         self._streak = 0
         self._holds = Hold(0)
@@ -146,7 +145,7 @@ class DaphneFlow(Flow):
             await asyncio.shield(self._releasing)
         event = await self._receive()
         if self._sizes and event["type"] == "websocket.receive":
-            self._waiting_bytes -= self._sizes.popleft()
+            self._waiting_bytes -= self._sizes.pop(0)
             if len(self._sizes) < _BACKLOG_FRAMES // 2 and self._waiting_bytes < _BACKLOG_BYTES // 2:
                 self.release(Hold.BACKLOG)
             self._streak = self._streak + 1 if self._sizes else 0

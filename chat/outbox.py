@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -39,9 +38,9 @@ class Outbox:
         self._size = size
         self._max_chars = max_chars
         self._patience_s = patience_s
-        self._frames: deque[Encoded] = deque()
+        self._frames: list[Encoded] = []  # an idle connection has an empty one; a deque would take half a kilobyte
         self._chars = 0
-        self._wake = asyncio.Event()
+        self._waking: asyncio.Future[None] | None = None  # while the writer has nothing to do
         self._close_code: int | None = None
         self._has_lost_answer = False
         self._is_wanted = False  # somebody waits for room
@@ -82,7 +81,7 @@ class Outbox:
                 return True
             self._frames.extend(frames)
             self._chars += chars
-            self._wake.set()
+            self._wake()
             if len(self._frames) > self._size:
                 self._crowd()  # of the room for answers there is some left: time to stop asking for more
             return True
@@ -97,7 +96,7 @@ class Outbox:
         """Close the socket once what is queued has been written. The first code counts."""
         if self._close_code is None:
             self._close_code = code
-            self._wake.set()
+            self._wake()
 
     def dispose(self) -> None:
         """The connection is over: no timer may outlive it."""
@@ -122,13 +121,14 @@ class Outbox:
 
     async def _write(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            if not self._frames and self._close_code is None:
+                self._waking = asyncio.get_running_loop().create_future()
+                await self._waking
             while self._frames:
                 if not self._flow.is_writable:
                     await self._flow.wait_until_writable()
                     continue
-                frame = self._frames.popleft()
+                frame = self._frames.pop(0)
                 self._chars -= len(frame.text)
                 if not self._flow.write_now(frame):
                     await self._send(frame.send_event)
@@ -139,6 +139,12 @@ class Outbox:
             if self._close_code is not None:
                 await self._send({"type": "websocket.close", "code": self._close_code})
                 return
+
+    def _wake(self) -> None:
+        if self._waking is not None:
+            if not self._waking.done():  # it is when the writer was cancelled
+                self._waking.set_result(None)
+            self._waking = None
 
     # --- A client that does not read ---
 
