@@ -27,7 +27,7 @@ class Reaper:
     """One per event loop; made and run by `Replies`.
 
     Args:
-        is_running: Whether a reply runs in this process.
+        running: The ids of the replies that run in this process.
         accepted_actions: What the server would take now.
         spawn: Runs a task that `Replies` owns.
     """
@@ -37,13 +37,13 @@ class Reaper:
         journal: Journal,
         ends: ReplyEnds,
         *,
-        is_running: Callable[[str], bool],
+        running: Callable[[], frozenset[str]],
         accepted_actions: Callable[[], tuple[Action, ...]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._journal = journal
         self._ends = ends
-        self._is_running = is_running
+        self._running = running
         self._accepted_actions = accepted_actions
         self._spawn = spawn
 
@@ -54,6 +54,8 @@ class Reaper:
             await asyncio.sleep(conf.chat().lease_s / 3)
             if time.monotonic() < not_before:
                 continue
+            # As of before the claim: one that ends here meanwhile is told by its own task, and by nobody else.
+            running = self._running()
             try:
                 orphans = await self._journal.claim_orphans()
             except ChatError as exc:
@@ -62,7 +64,7 @@ class Reaper:
                 log.warning("chat.reaper_failed", cause=str(exc))
                 continue
             for orphan in orphans:
-                if not self._is_running(orphan.reply_id):
+                if orphan.reply_id not in running:
                     self._spawn(self._end(orphan))
 
     async def _end(self, orphan: Orphan) -> None:

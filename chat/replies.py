@@ -49,7 +49,7 @@ class Replies:
         reaper = Reaper(
             journal,
             self._ends,
-            is_running=self._running.__contains__,
+            running=lambda: frozenset(self._running),
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
         )

@@ -17,12 +17,12 @@ class Footprint:
     memory_kib: int  # resident
     database_connections: int
 
-    def exceeds(self, before: Footprint, *, memory_kib: int) -> list[str]:
-        """What has grown since; memory may by so much."""
+    def exceeds(self, before: Footprint, *, memory_kib: int, files: int = 0) -> list[str]:
+        """What has grown since; memory and files may by so much."""
         grown = [
             f"{name} {getattr(before, name)} > {getattr(self, name)}"
-            for name in ("threads", "files", "sockets", "database_connections")
-            if getattr(self, name) > getattr(before, name)
+            for name, margin in (("threads", 0), ("files", files), ("sockets", 0), ("database_connections", 0))
+            if getattr(self, name) > getattr(before, name) + margin
         ]
         if self.memory_kib > before.memory_kib + memory_kib:
             grown.append(f"memory {before.memory_kib} > {self.memory_kib} KiB")
@@ -44,11 +44,13 @@ def measure(pid: int, database_url: str = "") -> Footprint:
     )
 
 
-def await_footprint(pid: int, database_url: str, before: Footprint, *, memory_kib: int, timeout_s: float) -> list[str]:
+def await_footprint(
+    pid: int, database_url: str, before: Footprint, *, memory_kib: int, files: int = 0, timeout_s: float
+) -> list[str]:
     """Wait until nothing exceeds what was before; what still does after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
-        grown = measure(pid, database_url).exceeds(before, memory_kib=memory_kib)
+        grown = measure(pid, database_url).exceeds(before, memory_kib=memory_kib, files=files)
         if not grown or time.monotonic() > deadline:
             return grown
         time.sleep(0.2)
