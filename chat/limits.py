@@ -7,6 +7,7 @@ process counts for itself: a limit that is too generous beats a chat that is dow
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 import weakref
@@ -23,6 +24,7 @@ from errors.taxonomy import TOO_MANY_REQUESTS
 
 _WINDOW_S = 60.0
 _PORTIONS = 20  # a process takes a twentieth of the limit at once: so much can be left unused on each process
+_MAX_PORTION = 1_000
 _PORTION_S = 10.0  # seconds that a portion may be used up in; what is left is lost
 _MAX_WINDOWS = 100_000  # keys without a connection, about 30 MB; the one that came longest ago leaves
 
@@ -30,12 +32,13 @@ _MAX_WINDOWS = 100_000  # keys without a connection, about 30 MB; the one that c
 class Window:
     """What one key did in this minute and the last, and what it may do of the limit that all processes share."""
 
-    __slots__ = ("__weakref__", "_before", "_began", "_count", "key", "portion", "portion_until")
+    __slots__ = ("__weakref__", "_before", "_began", "_count", "asking", "key", "portion", "portion_until")
 
     def __init__(self, key: str = "") -> None:
         self.key = key
         self.portion = 0  # taken from the shared limit and not used yet
         self.portion_until = 0.0
+        self.asking: asyncio.Event | None = None  # somebody asks for a portion
         self._began = time.monotonic()
         self._count = 0
         self._before = 0
@@ -55,6 +58,13 @@ class Window:
         if self._before * (1 - elapsed / _WINDOW_S) + self._count + 1 > limit:
             raise too_many(limit, self._wait_s(limit, elapsed))
         self._count += 1
+
+    def use_portion(self) -> bool:
+        """Use one of what was taken from the shared limit; return whether there was any."""
+        if self.portion > 0 and time.monotonic() < self.portion_until:
+            self.portion -= 1
+            return True
+        return False
 
     def give_back(self) -> None:
         """The one that was counted last did not happen."""
@@ -104,22 +114,27 @@ class Limits:
             ChatError: TOO_MANY_REQUESTS, with the time until the next one; nothing was counted.
         """
         window.take(limit)
-        if self._shared is None or not self._redis.is_up:
-            return
-        if window.portion > 0 and time.monotonic() < window.portion_until:
-            window.portion -= 1
-            return
-        try:
-            await self._redis.ask(self._take_portion(self._shared, window, limit))
-        except RedisAway:
-            return
-        except ChatError:
-            window.give_back()
-            raise
+        while self._shared is not None and self._redis.is_up and not window.use_portion():
+            if window.asking is not None:
+                # One asks for all who come together: a portion for each of them would use up the limit at once.
+                await window.asking.wait()
+                continue
+            window.asking = asyncio.Event()
+            try:
+                await self._redis.ask(self._take_portion(self._shared, window, limit))
+                return
+            except RedisAway:
+                return
+            except ChatError:
+                window.give_back()
+                raise
+            finally:
+                window.asking.set()
+                window.asking = None
 
     async def _take_portion(self, shared: SlidingWindowCounterRateLimiter, window: Window, limit: int) -> None:
         item = RateLimitItemPerMinute(limit)
-        size = max(1, limit // _PORTIONS)
+        size = min(max(1, limit // _PORTIONS), _MAX_PORTION)
         if size > 1 and await shared.hit(item, window.key, cost=size):
             window.portion += size - 1
             window.portion_until = time.monotonic() + _PORTION_S

@@ -161,6 +161,14 @@ class TestShared:
                 taken += 1
         assert taken == 60
 
+    async def test_who_comes_together_does_not_use_up_the_limit(self, gates):
+        """Twenty tabs that send in the same moment send twenty messages, and not twenty portions."""
+        counted = [Limits(gate) for gate in gates]
+        windows = [one.window("user", "alice") for one in counted]
+        await asyncio.gather(
+            *(one.take(window, 60) for one, window in zip(counted, windows, strict=True) for _ in range(20))
+        )
+
     async def test_most_messages_ask_nobody(self, gates, monkeypatch):
         asked, real = [], RedisGate.ask
 
