@@ -54,6 +54,7 @@ class Socket(asyncio.Protocol):
         self.template = template
         self.answers = answers
         self.sent = self.good = self.bad = self.broadcasts = 0
+        self.last_refusal = b""
         self.close_code: int | None = None
         self.sent_at: deque[float] | None = None  # moments of messages without an answer, when latencies are wanted
         self.latencies: list[float] = []
@@ -116,6 +117,7 @@ class Socket(asyncio.Protocol):
             self.good += 1
         elif buffer.startswith(self.answers.bad, start):
             self.bad += 1
+            self.last_refusal = buffer[start:stop]
         else:
             self.broadcasts += buffer.startswith(self.answers.broadcast, start)
             return

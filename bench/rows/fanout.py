@@ -67,6 +67,8 @@ async def run(bench: Bench) -> None:
             taken[name].append(fanned)
         told = ", ".join(f"{n} {t[-1].frames_per_s:,.0f}/s, lost {t[-1].lost:.1%}" for n, t in taken.items())
         bench.say(f"  round {number + 1}/{bench.rounds}: {told}")
+        refusal = next((s.last_refusal for s in fleets["ours"].sockets if s.last_refusal), b"")
+        assert not refusal, f"a message was refused: {refusal.decode()}"
     rates = {name: [fanned.frames_per_s for fanned in taken[name]] for name in taken}
     lost = {name: median_interval([fanned.lost * 100 for fanned in taken[name]]) for name in taken}
     what = f"fan-out, {MEMBERS} members"
