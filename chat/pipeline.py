@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from chat import conf, message_types, protocol, router, sessions, telemetry
+from chat import conf, message_types, protocol, router, telemetry
 from chat.connection import Connection
 from chat.fault_middleware import FaultMiddleware
 from chat.limits import Window
@@ -27,10 +27,13 @@ def build(connection: Connection) -> ErrorMiddleware:
     """Return the pipeline of one connection: called with (message, context), it returns a `Failure` or None."""
     step: Step = partial(router.route, connection)
     if conf.chat().fault_commands:
-        step = RegistrationMiddleware(step, connection, find=connection.runtime.faults.owned)
+        runtime = connection.runtime
+        step = RegistrationMiddleware(
+            step, connection, find=lambda key, user: runtime.threads.run(runtime.faults.owned, key, user)
+        )
         step = FaultMiddleware(step, connection)
     else:
-        step = RegistrationMiddleware(step, connection, find=lambda *names: sessions.owned(*names))
+        step = RegistrationMiddleware(step, connection, find=connection.runtime.ownership.find)
     step = LimitMiddleware(step, connection)
     return ErrorMiddleware(TelemetryMiddleware(step))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import UNSET, UnsetType
 
@@ -15,6 +15,8 @@ from errors.exceptions import ChatError
 from errors.middleware import Step
 from errors.taxonomy import NOT_FOUND, REGISTRATION_FAILED, Outcome, Stage
 
+Find = Callable[[str, str], Awaitable[ChatSession]]
+
 
 class RegistrationMiddleware:
     """Joins the connection to the session that a message names, before the message is routed.
@@ -23,7 +25,7 @@ class RegistrationMiddleware:
     nothing stays bound, and the next message registers again.
     """
 
-    def __init__(self, next_step: Step, connection: Connection, *, find: Callable[[str, str], ChatSession]) -> None:
+    def __init__(self, next_step: Step, connection: Connection, *, find: Find) -> None:
         self.next_step = next_step
         self.connection = connection
         self.find = find  # (session_id, user_id): raises NOT_FOUND unless the session is the user's
@@ -59,7 +61,7 @@ class RegistrationMiddleware:
             session_id = str(message.session_id)
         context.session_id = session_id
         if not connection.touch(session_id):
-            session = await threads.run(self.find, session_id, connection.user_id)
+            session = await self.find(session_id, connection.user_id)
             if is_nearly_idle(session):
                 await threads.run(mark_seen, [session_id])
             connection.register(session_id, session.last_seq)

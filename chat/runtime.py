@@ -25,6 +25,7 @@ from chat.idle_sessions import IdleSessions
 from chat.journal import Journal
 from chat.limits import Limits
 from chat.llm import registry
+from chat.ownership import Ownership
 from chat.redis_gate import RedisGate
 from chat.repair import Repairs
 from chat.replies import Replies
@@ -103,6 +104,7 @@ class Runtime:
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self.ownership = Ownership(self.threads, self.spawn)
         for work in (
             *self.hub.work(),
             self.activity.tell(),

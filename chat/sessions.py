@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -93,25 +94,41 @@ def rows(model: type[Model]) -> QuerySet[Any]:
 def owned(session_id: str, user_id: str) -> ChatSession:
     """Return the session, if it is the user's.
 
-    Written out: it is asked whenever somebody names a session, and to have the ORM write it anew costs five times as
-    much as to run it.
-
     Raises:
         ChatError: NOT_FOUND.
     """
-    key, owner = as_uuid(session_id, "session_id"), user_key(user_id)
+    as_uuid(session_id, "session_id")
+    (session,) = owned_of([(session_id, user_id)])
+    if session is None:
+        raise ChatError(NOT_FOUND, field="session_id")
+    return session
+
+
+def owned_of(pairs: Sequence[tuple[str, str]]) -> list[ChatSession | None]:
+    """Return the session of each (session_id, user_id); None where it is not the user's.
+
+    Written out: it is asked whenever somebody names a session, and to have the ORM write it anew costs five times as
+    much as to run it.
+    """
+    keys = [_key(text) for text, _ in pairs]
     connection = connections[router.db_for_write(ChatSession)]
     meta, quote = ChatSession._meta, connection.ops.quote_name
-    pk, owner_field = meta.pk, meta.get_field("owner")
     columns = ", ".join([quote(str(field.column)) for field in meta.concrete_fields])
+    values = [meta.pk.get_db_prep_value(key, connection) for key in set(keys) - {None}]
     found = ChatSession.objects.using(connection.alias).raw(
         f"SELECT {columns} FROM {quote(meta.db_table)}"  # noqa: S608 -- names of our own columns
-        f" WHERE {quote(str(pk.column))} = %s AND {quote(str(owner_field.column))} = %s",
-        [pk.get_db_prep_value(key, connection), owner_field.get_db_prep_value(owner, connection)],
+        f" WHERE {quote(str(meta.pk.column))} IN ({', '.join(['%s'] * len(values)) or 'NULL'})",
+        values,
     )
-    for session in found:
-        return session
-    raise ChatError(NOT_FOUND, field="session_id")
+    by_owner: dict[tuple[Any, Any], ChatSession] = {(session.pk, session.owner_id): session for session in found}
+    return [by_owner.get((key, user_key(user_id))) for key, (_, user_id) in zip(keys, pairs, strict=True)]
+
+
+def _key(text: str) -> uuid.UUID | None:
+    try:
+        return as_uuid(text)
+    except ChatError:
+        return None
 
 
 def session_of_reply(reply_id: str, user_id: str) -> str:

@@ -151,6 +151,11 @@ class DaphneServer:
                 lines.append(line)
         return lines
 
+    def await_log_lines(self, count: int, **fields: Any) -> list[dict[str, Any]]:
+        """`log_lines` with these values, once there are so many: lines are written a moment after what they tell."""
+        wait_until(lambda: len(self.log_lines(**fields)) >= count, f"{count} log lines with {fields}")
+        return self.log_lines(**fields)
+
     def close(self) -> None:
         """End it and remove its files (not its database, which its maker owns)."""
         self.kill()

@@ -79,7 +79,7 @@ class TestReadPumpUnderDaphne:
             await socket.send(type="user_message", content="hello", ref="r2", session_id=session_id)
             assert (await socket.expect("ack", ref="r2"))["duplicate"] is False
         check_log(
-            logging_daphne.log_lines(),
+            logging_daphne.await_log_lines(2, reference=frame["error"]["reference"]),
             frame,
             cause="OperationalError",
             is_chat_error=True,

@@ -136,7 +136,7 @@ class TestReadPumpUnderDaphne:
             assert not [frame for frame in socket.frames if frame["type"] == "error"]
 
         check_log(
-            logging_daphne.log_lines(),
+            logging_daphne.await_log_lines(1, reference=frame["error"]["reference"]),
             frame,
             cause=cause,
             is_chat_error=kind in {"unavailable", "ratelimit"},
