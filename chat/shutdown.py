@@ -24,6 +24,7 @@ log = structlog.stdlib.get_logger("chat.shutdown")
 
 _LAST_RESORT_S = 1.0  # seconds past the grace; a thread or a loop that hangs must not hold the process
 _LEAVE_S = 1.0  # seconds for the interpreter to end when everything is done; threads that are stuck would hold it
+_LAST_LINES_S = 0.5  # seconds for log lines that wait to be written
 _STRAGGLERS_S = 0.5  # seconds for those who came in the last moment
 
 # Of the grace: what each step may take.
@@ -142,5 +143,8 @@ def _exit_after(delay_s: float, code: int) -> None:
 
 
 def _exit(code: int) -> None:
-    logging.shutdown()
+    # Whoever reads our stderr may have stopped: the last lines wait for them, and the process does not.
+    last_lines = threading.Thread(target=logging.shutdown, daemon=True)
+    last_lines.start()
+    last_lines.join(_LAST_LINES_S)
     os._exit(code)

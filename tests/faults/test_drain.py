@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.environment import database_kind
 from tests.services.databases import FILL, PEOPLE, run_manage, server_environment
 
 LIMIT_S = 10.0
+ROOT = Path(__file__).parents[2]
 MANY = 150
 
 
@@ -153,3 +157,26 @@ async def test_asked_twice_it_goes_at_once(start_daphne):
     assert await asyncio.to_thread(server.terminate) == 128 + signal.SIGTERM
     assert time.monotonic() - began < 1
     await socket.closed()
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_hold_the_exit(tmp_path):
+    """Its last lines can never be written: the process ends all the same."""
+    program = (
+        "import logging, time\n"
+        "from chat import shutdown\n"
+        "for _ in range(3_000): logging.getLogger('chat').error('x' * 200)\n"
+        "time.sleep(0.3)\n"  # the thread that writes them is stuck by now
+        "print('full', flush=True)\n"
+        "shutdown._exit_after(0, code=7)\n"
+        "time.sleep(60)\n"
+    )
+    environment = server_environment(f"sqlite:///{tmp_path}/db.sqlite3")
+    command = [sys.executable, "-c", f"import django; django.setup()\n{program}"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"full\n"
+            assert process.wait(5) == 7
+        finally:
+            process.kill()
