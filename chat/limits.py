@@ -114,6 +114,7 @@ class Limits:
             ChatError: TOO_MANY_REQUESTS, with the time until the next one; nothing was counted.
         """
         window.take(limit)
+        self._recent[window.key] = window  # it may have left there in silence, and now there is something to remember
         while self._shared is not None and self._redis.is_up and not window.use_portion():
             if window.asking is not None:
                 # One asks for all who come together: a portion for each of them would use up the limit at once.

@@ -88,6 +88,16 @@ class TestMemory:
         clock.value += 121
         assert counted.window("user", "alice") is held
 
+    async def test_who_was_silent_then_used_it_up_and_comes_back_has_used_it_up(self, clock):
+        counted = Limits(RedisGate(""))
+        held = counted.window("user", "alice")
+        clock.value += 121
+        counted.window("user", "bob")
+        await counted.take(held, 1)
+        del held  # her last connection closes
+        with pytest.raises(ChatError):
+            await counted.take(counted.window("user", "alice"), 1)
+
     async def test_many_names_push_out_nobody_who_is_connected(self, monkeypatch):
         monkeypatch.setattr(limits, "_MAX_WINDOWS", 10)
         counted = Limits(RedisGate(""))
