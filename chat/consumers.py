@@ -44,6 +44,9 @@ _CLOSE_AT_CONNECT = {
     TOO_MANY_REQUESTS.name: CLOSE_FLOOD,
 }
 
+# What goes on and on like this is a flood: frames that are wrong, and right ones that are too many.
+_FAULTS_OF_CLIENT = (Category.VALIDATION, Category.RATE_LIMIT)
+
 log = structlog.stdlib.get_logger("chat.consumers")
 
 
@@ -227,7 +230,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             self._tell(failure, outbox)
             if failure.spec.close_code is not None:
                 outbox.close(failure.spec.close_code)
-            elif failure.spec.category is Category.VALIDATION:
+            elif failure.spec.category in _FAULTS_OF_CLIENT:
                 self._count_refusal(connection, outbox)
 
     def _count_refusal(self, connection: Connection, outbox: Outbox) -> None:

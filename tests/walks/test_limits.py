@@ -77,6 +77,17 @@ class TestMessages:
         await other.send("ping", ref="p")
         await other.expect("pong", ref="p")
 
+    async def test_who_does_not_stop_is_closed(self, alice, configure):
+        """Each refusal costs an answer and a record: right frames that are too many end as wrong ones do."""
+        configure(connection_frames_per_minute=1, refused_per_minute=20)
+        device = await alice.connect()
+        for number in range(60):
+            await device.send("ping", ref=f"{number}")
+        assert await device.expect_close() == 4429
+        answers = [frame for frame in device.received if frame["type"] == "error"]
+        assert 25 <= len(answers) <= 27
+        assert {answer["error"]["code"] for answer in answers} == {"TOO_MANY_REQUESTS"}
+
     @pytest.mark.parametrize("is_other", [False, True], ids=["the same address", "another address"])
     async def test_an_address(self, alice, bob, configure, is_other):
         """Over all its people, as the trusted proxy tells it."""
