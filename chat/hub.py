@@ -202,8 +202,9 @@ class Hub:
                 if group in self._members:
                     for packed, except_id, token in frames:
                         delivery = self._deliver(group, Encoded.unpack(packed), except_id)
-                        if token in self._echoes and event.get("origin") == self.id:
-                            self._echoes[token].set_result(delivery)
+                        echo = self._echoes.get(token) if event.get("origin") == self.id else None
+                        if echo is not None and not echo.done():  # it is when its time is just over
+                            echo.set_result(delivery)
             return
         if "controls" in event:
             if event.get("origin") != self.id:

@@ -10,6 +10,7 @@ import pytest
 from channels.layers import get_channel_layer
 
 from chat import groups, hub, layer_link, protocol
+from chat.encoded import Encoded
 from chat.hub import Hub
 
 RETURN_S = 2.0  # seconds from Redis' first answer until frames cross again
@@ -312,3 +313,14 @@ class TestInMemory:
             await until(lambda: group in one._link.membership.joined)
             layer.groups.clear()
             await until(lambda: layer.groups.get(group))
+
+    async def test_an_echo_that_comes_when_its_time_is_just_over_is_heard_like_any_event(self):
+        """What travels in the same layer message is delivered, too."""
+        one, ear = Hub(), Ear()
+        one.join(ear, "g")
+        one._echoes[7] = echo = asyncio.get_running_loop().create_future()
+        echo.cancel()
+        packed = [[Encoded.of(said(word)).pack(), None, 7] for word in ("first", "second")]
+        one._on_any_event({"frames_of": {"g": packed}, "origin": one.id})
+        assert len(ear.texts) == 2
+        await one.aclose()
