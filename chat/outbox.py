@@ -13,6 +13,8 @@ from errors.taxonomy import CLOSE_INTERNAL, CLOSE_SLOW
 
 log = structlog.stdlib.get_logger("chat.outbox")
 
+_GONE = 1006  # what a client that has gone without a word closed with; never sent
+
 
 class Outbox:
     """Takes frames without waiting and writes them in order, as fast as the client reads.
@@ -99,7 +101,9 @@ class Outbox:
             self._wake()
 
     def dispose(self) -> None:
-        """The connection is over: no timer may outlive it."""
+        """The connection is over: nothing more is taken, and no timer may outlive it."""
+        if self._close_code is None:
+            self._close_code = _GONE
         self._end_patience()
         self._flow.finish()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -186,3 +187,23 @@ async def test_signing_out_closes_this_process_while_the_layer_is_away(alice, se
 
 def _fail(_):
     raise RuntimeError("the database is away")
+
+
+async def test_nobody_is_told_who_left_while_their_account_was_looked_at(alice, failures, monkeypatch):
+    """A record says how many were told; here nobody was left to tell."""
+    device = await alice.connect()
+    guests = tuple(runtime.current().connections.values())
+    has_left = threading.Event()
+
+    def judge(logins):
+        assert has_left.wait(2)
+        return dict.fromkeys(logins, access.Verdict.OVER)
+
+    monkeypatch.setattr(access, "judge", judge)
+    looking = asyncio.create_task(runtime.current().access._look(list(guests)))
+    await asyncio.sleep(0)
+    await device.close()
+    assert not runtime.current().connections
+    has_left.set()
+    await looking
+    assert await failures() == []
