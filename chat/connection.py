@@ -123,9 +123,14 @@ class Connection:
     def resuming(self, session_id: str, last_seq: int) -> Iterator[Progress]:
         """Hold live frames of a session while what came before is read and sent."""
         progress = self._sessions[session_id]
+        before = progress.position
         progress.resume(last_seq)
         try:
             yield progress
+        except Exception:
+            if not 0 <= progress.top - last_seq <= conf.chat().resume_limit:
+                progress.abandon_resume(before)
+            raise
         finally:
             progress.end_resume()
             progress.flush(self.outbox.put)

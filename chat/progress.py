@@ -264,6 +264,12 @@ class Progress:
             self._drop(seq)
         self._turn_until = inf
 
+    def abandon_resume(self, position: int | None) -> None:
+        """Nothing was sent, and it is too much to be sent unasked: on from `position`, as if nobody had asked."""
+        self.position, self._base = position, position or 0
+        for seq in [seq for seq in self._held if seq <= self._base]:
+            self._drop(seq)
+
     def end_resume(self, turn_s: float = 0.0) -> None:
         """The page is sent. For `turn_s` it is the client's turn to ask for the next one."""
         self._turn_until = monotonic() + turn_s if turn_s else 0.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
-from chat import runtime
+from chat import missed, runtime
 from chat.llm.demo import DemoBackend
 from chat.models import ChatMessage, ChatSession, Reply
 
@@ -50,6 +52,25 @@ class TestResume:
         await device.send("resume", session_id=session_id, last_seq=9)
         page = await device.expect("resumed")
         assert (page["to"], page["top"], page["recovered"]) == (2, 2, False)
+
+    @pytest.mark.parametrize(("length", "is_sent_unasked"), [(8, True), (40, False)])
+    async def test_what_could_not_be_read_is_sent_later_unless_it_is_too_much(
+        self, alice, configure, monkeypatch, length, is_sent_unasked
+    ):
+        """After an outage nobody is sent a whole history that a healthy database would not have sent either."""
+        configure(resume_limit=10, resume_page=5)
+        session_id = await _conversation(alice.user_id, length)
+        device = await alice.connect()
+        with monkeypatch.context() as broken:
+            broken.setattr(missed, "read", Mock(side_effect=OperationalError))
+            await device.send("resume", session_id=session_id, last_seq=0, ref="r1")
+            await device.expect_error("DATABASE_ERROR", ref="r1")
+        (connection,) = runtime.current().connections.values()
+        assert connection.progress(session_id).is_behind is is_sent_unasked
+        await device.send("resume", session_id=session_id, last_seq=0, ref="r2")
+        resumed = await device.expect("resumed", ref="r2")
+        assert resumed["recovered"] is is_sent_unasked
+        assert len([frame for frame in device.received if frame["type"] == "user_message"]) == 5
 
     async def test_a_failed_answer_shows_the_same_error_to_who_comes_later(self, alice, configure):
         configure(fault_commands=True)
