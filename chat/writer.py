@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from django.db import Error as DatabaseError
-from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 from chat import jobs as running
 from chat.batch import Batch
 from chat.database import use_own_connections
 from chat.jobs import Job
+from errors import outage
 from errors.exceptions import ChatError
 from errors.taxonomy import DATABASE_ERROR, Outcome
 
@@ -124,9 +125,6 @@ class Writer:
                 batch = Batch(self._alias, self._runner, is_careful=any(job.needs_look_up for job in taken))
                 deferred = running.run_all(taken, batch)
                 is_committing = True
-        except (OperationalError, InterfaceError) as exc:
-            self._disconnect()
-            self._try_again(taken, exc, in_doubt=is_committing)
         except IntegrityError as exc:
             if all(job.needs_look_up for job in taken):
                 self._refuse(taken, exc)
@@ -136,7 +134,10 @@ class Writer:
             self._commit(taken)
         except Exception as exc:
             self._disconnect()
-            self._refuse(taken, exc)
+            if outage.is_momentary(exc):
+                self._try_again(taken, exc, in_doubt=is_committing)
+            else:
+                self._refuse(taken, exc)
         else:
             left = set(map(id, deferred))
             self._tell([job for job in taken if id(job) not in left])

@@ -12,9 +12,9 @@ import threading
 import time
 from collections import deque
 
-from django.db import InterfaceError, OperationalError, connections, router
+from django.db import connections, router
 
-from errors import columns, conf, metrics
+from errors import columns, conf, metrics, outage
 from errors.failure import Failure
 from errors.models import RoutingFailure
 
@@ -116,11 +116,12 @@ class RowWriter:
         while rows:
             try:
                 columns.insert(rows, _alias())
-            except (OperationalError, InterfaceError) as exc:
-                log.error("failure rows wait for the database: %s", type(exc).__name__)
-                connections[_alias()].close()
-                time.sleep(_RETRY_S)
             except Exception as exc:
+                if outage.is_momentary(exc):
+                    log.error("failure rows wait for the database: %s", type(exc).__name__)
+                    connections[_alias()].close()
+                    time.sleep(_RETRY_S)
+                    continue
                 if len(rows) == 1:
                     _give_up(rows[0][columns.REFERENCE], exc)
                     return

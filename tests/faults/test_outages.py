@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from tests.services.databases import PEOPLE, MigratedDatabases
@@ -135,3 +136,35 @@ async def test_without_postgresql_everybody_is_told_in_time(
     for talker in talkers:
         assert talker.socket.connection.close_code is None
         await talker.socket.close()
+
+
+async def test_while_postgresql_only_reads_answers_and_records_wait(
+    server_on_postgres: DaphneServer, own_postgres: PostgresServer
+) -> None:
+    """As for the time of a failover: what is said is refused with its record, and a reply's end is stored later."""
+    talker = await begin(server_on_postgres, PEOPLE[0])
+    await talker.socket.send(type="user_message", ref="long", session_id=talker.session_id, content="hello again")
+    ack = await talker.socket.expect("ack", ref="long")
+    await asyncio.to_thread(let_write, own_postgres, False)
+    over = time.monotonic() + OUTAGE_S  # the reply has all its text before that
+    refused = [answer["error"] for answer in await talker.say_until(lambda: time.monotonic() > over)]
+    assert {(error["code"], error["outcome"]) for error in refused} == {("DATABASE_ERROR", "rejected")}
+    await asyncio.to_thread(let_write, own_postgres, True)
+    end = await talker.socket.expect_where(
+        lambda frame: frame.get("reply_id") == ack["reply_id"] and frame.keys() & {"state", "error"}, "its end", 10
+    )
+    assert end.get("state") == "complete"
+    references = [error["reference"] for error in refused]
+    query = "SELECT count(*) FROM errors_routingfailure WHERE reference = ANY(%s)"
+    with psycopg.connect(server_on_postgres.database_url, autocommit=True) as connection:
+        until = time.monotonic() + 5
+        while connection.execute(query, [references]).fetchone() != (len(references),):
+            assert time.monotonic() < until
+            await asyncio.sleep(0.1)
+    await talker.socket.close()
+
+
+def let_write(server: PostgresServer, may_write: bool) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'off' if may_write else 'on'}")
+        connection.execute("SELECT pg_reload_conf()")
