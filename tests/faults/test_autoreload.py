@@ -94,7 +94,10 @@ async def test_a_changed_file_starts_it_anew(development):
         await again.send(type="resume", session_id=ack["session_id"], last_seq=1)
         await again.expect("resumed")
         ended = await again.expect_where(
-            lambda frame: frame["type"] in {"error", "ai_response"} and frame.get("seq") == 2, "its end", 15
+            # With its text, or without any where it was killed before the first checkpoint.
+            lambda frame: frame["type"] == "error" or frame.get("metadata", {}).get("done") == "true",
+            "its end",
+            15,
         )
         assert ended["reply_id"] == ack["reply_id"]
     assert await asyncio.to_thread(process.end) in {0, -15}
