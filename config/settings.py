@@ -148,7 +148,7 @@ def _database() -> dict[str, Any]:
             "pool": {
                 "min_size": 1,
                 # for HTTP and failure rows: the threads of the sockets and of the journal have connections of their own
-                "max_size": 12,
+                "max_size": 24,
                 "timeout": 2,  # seconds to wait for a connection
             },
         }

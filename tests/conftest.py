@@ -10,6 +10,7 @@ import pytest
 import structlog
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.test import Client
 
 from errors import conf as errors_conf
@@ -19,6 +20,16 @@ from errors.rows import row_writer
 from tests.people import Person
 
 pytest_plugins = ["tests.services.plugin"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """No pool in the tests' own process: their threads come and go, and it would lose what they do not give back.
+
+    The servers that tests start have theirs.
+    """
+    for database in connections.settings.values():
+        database.get("OPTIONS", {}).pop("pool", None)
 
 
 @pytest.fixture(autouse=True)
