@@ -24,6 +24,11 @@ def user_message(stored: Stored, draft: Draft) -> protocol.UserMessageFrame:
     )
 
 
+def titled(session_id: str, title: str) -> protocol.Notification:
+    """A session has got its title, for the lists of all its owner's devices."""
+    return protocol.Notification(session_id=session_id, metadata={"event": "session_updated", "title": title})
+
+
 def replayed(message: MessageFacts) -> list[protocol.Frame]:
     """A stored message, as `resume` sends it: one frame, or several for a reply that is too long for one."""
     return _replayed_answer(message) if message.sender == "ai" else [_replayed_message(message)]

@@ -32,6 +32,7 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
         deadline: Monotonic seconds until which it is tried; None: until it succeeds.
         is_taken: The writer has it in a transaction, so nobody can say that it did not happen.
         is_withdrawn: Nobody wants it any more; the writer passes over it.
+        is_unwanted: It is to be answered as failed, and not tried again, once it is known not to have happened.
         is_in_doubt: A COMMIT broke off with it: its rows may be there.
         needs_look_up: The unique constraint has said that some `ref` of its batch is not new.
         is_given_up: Its caller has been told `unknown`: it is looked for, and not done any more.
@@ -42,6 +43,7 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     session_key: uuid.UUID | None = None
     is_taken: bool = False
     is_withdrawn: bool = False
+    is_unwanted: bool = False
     is_in_doubt: bool = False
     is_given_up: bool = False
     needs_look_up: bool = False

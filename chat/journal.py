@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 from django.db import router
 
 from chat import conf
@@ -22,6 +23,8 @@ from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError
 from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
+
+log = structlog.stdlib.get_logger("chat.journal")
 
 _SWEEP_S = 0.1  # seconds between looks at what is overdue
 _CLOSE_S = 2.0  # seconds that the writer gets for what is queued
@@ -136,8 +139,9 @@ class Journal:
         return orphans
 
     def withdraw(self, job: Job) -> bool:
-        """Take a job back; False when it may be happening already."""
+        """Take a job back; False when it may be happening already. Then it fails instead of being tried again."""
         if not self._writer.withdraw(job):
+            job.is_unwanted = True
             return False
         self._in_flight.pop(job, None)
         job.future.cancel()
@@ -182,12 +186,20 @@ class Journal:
         for job in jobs:
             self._in_flight.pop(job, None)
             if job.future.done():
-                if job.error is None and self.on_late is not None:
-                    self.on_late(job, job.result)
+                self._hand_on(job)
             elif job.error is not None:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+
+    def _hand_on(self, job: Job) -> None:
+        if job.error is not None or self.on_late is None:
+            return
+        try:
+            self.on_late(job, job.result)
+        except Exception as exc:
+            # The rest of this batch is committed, and its people wait for their acks.
+            log.error("chat.late_result_failed", job=type(job).__name__, exc_info=exc)
 
     def _sweep(self) -> None:
         """Answer what is overdue. The writer answers for itself; this is for when it hangs in the database."""

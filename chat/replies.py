@@ -49,7 +49,7 @@ class Replies:
         reaper = Reaper(
             journal,
             self._ends,
-            running=lambda: frozenset(self._running),
+            running=lambda: frozenset(self._running) | self._ends.unstored,
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
         )
@@ -171,6 +171,8 @@ class Replies:
             draft, message_type = job.draft, "user_message"
             self._hub.broadcast(groups.of_session(result.session_id), frames.user_message(result, draft))
             user_id, ref = draft.user_id, draft.ref
+            if result.new_title:
+                self._hub.broadcast(groups.of_user(user_id), frames.titled(result.session_id, result.new_title))
         elif isinstance(job, Retry) and result.is_new:
             user_id, ref, message_type = job.user_id, None, "retry"
         else:

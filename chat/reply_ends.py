@@ -19,6 +19,7 @@ from errors.taxonomy import DATABASE_ERROR
 log = structlog.stdlib.get_logger("chat.replies")
 
 _HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
+_TOLD_LATE_S = 0.5  # seconds for the end to be stored where it has waited long enough already
 
 
 class ReplyEnds:
@@ -26,10 +27,12 @@ class ReplyEnds:
 
     Attributes:
         patience_s: Seconds that an end waits to be stored before people are told; shorter while going down.
+        unstored: Replies whose end was told and still waits for the database. They are nobody's orphans.
     """
 
     def __init__(self, hub: Hub, journal: Journal) -> None:
         self.patience_s = conf.chat().end_patience_s
+        self.unstored: set[str] = set()
         self._hub = hub
         self._journal = journal
 
@@ -54,10 +57,12 @@ class ReplyEnds:
 
         The job goes on until the database has it: what people were told is what `resume` and history say, too.
         """
-        await asyncio.wait({job.future}, timeout=self.patience_s)
+        has_waited = failure.spec is DATABASE_ERROR
+        await asyncio.wait({job.future}, timeout=min(self.patience_s, _TOLD_LATE_S) if has_waited else self.patience_s)
         ended: Ended | None = None
         if not job.future.done() or job.future.exception() is not None:
-            job.future.add_done_callback(_note_unstored)
+            self.unstored.add(job.reply_id)
+            job.future.add_done_callback(lambda future: self._on_stored(job, future))
         elif (ended := job.future.result()) is None:
             failure.settle(None, deliveries=0)  # another process told, or the session is gone
             return
@@ -74,7 +79,7 @@ class ReplyEnds:
         delivery = await self._hub.tell(groups.of_session(session_id), frame)
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
 
-
-def _note_unstored(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled() and (exc := future.exception()) is not None:
-        log.warning("chat.reply_end_not_stored", cause=str(exc))
+    def _on_stored(self, job: EndReply, future: asyncio.Future[Any]) -> None:
+        self.unstored.discard(job.reply_id)
+        if not future.cancelled() and (exc := future.exception()) is not None:
+            log.warning("chat.reply_end_not_stored", reply_id=job.reply_id, cause=str(exc))

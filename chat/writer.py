@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connections, transaction
@@ -60,7 +61,7 @@ class Writer:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs. Called on the event loop; never waits."""
-        if self._thread is None:
+        if not self.is_alive and not self._is_closing:
             self._thread = threading.Thread(target=self._run, name="chat-journal", daemon=True)
             self._thread.start()
         self._queue.put(jobs)
@@ -151,7 +152,8 @@ class Writer:
             job.is_in_doubt = job.is_in_doubt or in_doubt
             job.needs_look_up = job.needs_look_up or in_doubt
             # One in doubt stays: its caller hears `unknown` in time, and what became of it is looked up all the same.
-            is_late = job.deadline is not None and job.deadline <= now and not job.is_in_doubt
+            is_over = job.is_unwanted or (job.deadline is not None and job.deadline <= now)
+            is_late = is_over and not job.is_in_doubt
             if is_late or self._is_closing:
                 outcome = Outcome.UNKNOWN if job.is_in_doubt else Outcome.REJECTED
                 job.error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome)
@@ -188,4 +190,6 @@ class Writer:
             log.warning("the event loop ended before its journal did: %d results", len(done))
 
     def _disconnect(self) -> None:
-        connections.close_all()
+        # What is broken may break once more while it is closed; this thread must live.
+        with suppress(Exception):
+            connections.close_all()

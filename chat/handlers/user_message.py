@@ -39,11 +39,6 @@ async def handle(connection: Connection, message: protocol.UserMessage) -> None:
         connection.broadcast(stored.session_id, frames.user_message(stored, draft))
     runtime.activity.note(connection.user_id, stored.session_id)
     if stored.new_title:
-        runtime.hub.broadcast(
-            groups.of_user(connection.user_id),
-            protocol.Notification(
-                session_id=stored.session_id, metadata={"event": "session_updated", "title": stored.new_title}
-            ),
-        )
+        runtime.hub.broadcast(groups.of_user(connection.user_id), frames.titled(stored.session_id, stored.new_title))
     if stored.reply_id:
         runtime.replies.start(stored.reply_id, session_id=stored.session_id, in_reply_to=stored.message_id, route=route)

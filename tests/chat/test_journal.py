@@ -263,3 +263,34 @@ def break_next_commit(monkeypatch, *, is_stored):
 
     monkeypatch.setattr(BaseDatabaseWrapper, "commit", commit)
     return broken
+
+
+class TestTheThread:
+    async def test_a_fault_in_what_is_handed_on_costs_nobody_else_an_answer(
+        self, alice, journal, quiet_session, monkeypatch, configure
+    ):
+        configure(database_timeout_s=0.3)
+        is_released, real = threading.Event(), jobs.Append.run
+
+        def fail(job, result):
+            raise RuntimeError("a defect in what takes care of it")
+
+        journal.on_late = fail
+        monkeypatch.setattr(jobs.Append, "run", lambda job, batch: is_released.wait(10) and real(job, batch))
+        with pytest.raises(ChatError):
+            await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="late"))
+        configure(database_timeout_s=5)
+        waiting = asyncio.create_task(journal.append(draft(alice, session_id=str(quiet_session.pk), ref="in time")))
+        await asyncio.sleep(0)
+        is_released.set()
+        assert (await waiting).seq == 2
+
+    async def test_one_that_died_is_started_again(self, alice, journal, quiet_session, monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(journal._writer, "_commit", lambda gathered: 1 / 0)
+            patched.setattr(threading, "excepthook", lambda arguments: None)
+            lost = asyncio.create_task(journal.append(draft(alice, session_id=str(quiet_session.pk))))
+            while journal._writer._thread is None or journal._writer.is_alive:  # noqa: ASYNC110 -- a thread ends
+                await asyncio.sleep(0)
+            lost.cancel()
+        assert (await journal.append(draft(alice, session_id=str(quiet_session.pk)))).seq == 1
