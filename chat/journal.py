@@ -26,7 +26,8 @@ from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
 log = structlog.stdlib.get_logger("chat.journal")
 
-_SWEEP_S = 0.1  # seconds between looks at what is overdue
+_OF_WRITER = 0.9  # of the time limit, in which the writer tries; the rest is for its last try to end
+_SWEEP_S = 0.05  # seconds between looks at what is overdue
 _CLOSE_S = 2.0  # seconds that the writer gets for what is queued
 
 OnLate = Callable[[Job, Any], None]
@@ -160,7 +161,7 @@ class Journal:
     # --- On the event loop ---
 
     def _deadline(self) -> float:
-        return time.monotonic() + conf.chat().database_timeout_s
+        return time.monotonic() + conf.chat().database_timeout_s * _OF_WRITER
 
     async def _submit(self, job: Job) -> Any:
         if len(self._in_flight) >= conf.chat().database_queue_size:
@@ -204,7 +205,8 @@ class Journal:
     def _sweep(self) -> None:
         """Answer what is overdue. The writer answers for itself; this is for when it hangs in the database."""
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._in_flight else None
-        now = time.monotonic()
+        # Only after the writer had its chance to say for certain that nothing was stored.
+        now = time.monotonic() - conf.chat().database_timeout_s * (1 - _OF_WRITER)
         for job in [job for job in self._in_flight if job.deadline is not None and job.deadline <= now]:
             if job.future.done():
                 continue
