@@ -99,7 +99,12 @@ async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
 ):
     """SIGSTOP for longer than the lease: the reply ends once, under one reference, with one line."""
     url = migrated_databases.create()
-    variables = {"SECRET_KEY": secrets.token_urlsafe(50), "CHAT_LEASE_S": "1", "CHAT_NEXT_TOKEN_S": "2"}
+    variables = {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "CHAT_LEASE_S": "1",
+        "CHAT_CHECKPOINT_S": "0.2",
+        "CHAT_NEXT_TOKEN_S": "2",
+    }
     one, two = (start_daphne(url, redis_url=redis_server.url, variables=variables) for _ in range(2))
     laptop = await one.sign_in(PEOPLE[0]).connect()
     phone = await two.sign_in(PEOPLE[0]).connect()
