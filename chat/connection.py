@@ -46,9 +46,6 @@ class Connection:
         """The sessions this connection is registered with."""
         return tuple(self._sessions)
 
-    def is_registered(self, session_id: str) -> bool:
-        return session_id in self._sessions
-
     def touch(self, session_id: str) -> bool:
         """Note that the session is used; return whether this connection is registered with it."""
         if session_id not in self._sessions:
