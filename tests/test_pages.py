@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.test import Client
 
@@ -65,10 +66,15 @@ def facts_of(html: str) -> dict[str, object]:
     return json.loads(re.search(r'<script id="page-facts" type="application/json">(.*?)</script>', html, re.S)[1])
 
 
+@pytest.fixture
+def member(transactional_db):
+    """Alice, who has a password."""
+    return get_user_model().objects.create_user("alice", password=PASSWORD)
+
+
 class TestWhoMayOpenThePage:
     @pytest.mark.parametrize("url", ["/chat/", SESSION_URL])
-    def test_sends_a_stranger_to_the_sign_in_and_back(self, url, transactional_db, people):
-        people("alice")
+    def test_sends_a_stranger_to_the_sign_in_and_back(self, url, member):
         client = Client()
         refused = client.get(url)
         assert (refused.status_code, refused["Location"]) == (302, f"/chat/login/?next={url}")
@@ -80,13 +86,11 @@ class TestWhoMayOpenThePage:
         "elsewhere",
         ["https://evil.example/", "//evil.example/", "/\\evil.example/", "javascript:alert(1)", "http:///evil.example"],
     )
-    def test_never_redirects_to_another_site(self, elsewhere, transactional_db, people):
-        people("alice")
+    def test_never_redirects_to_another_site(self, elsewhere, member):
         answer = Client().post("/chat/login/", {"username": "alice", "password": PASSWORD, "next": elsewhere})
         assert (answer.status_code, answer["Location"]) == (302, "/chat/")
 
-    def test_says_nothing_about_which_part_of_a_sign_in_was_wrong(self, transactional_db, people):
-        people("alice")
+    def test_says_nothing_about_which_part_of_a_sign_in_was_wrong(self, member):
         texts = []
         for name in ("alice", "nobody"):
             answer = Client().post("/chat/login/", {"username": name, "password": "wrong"})

@@ -12,6 +12,7 @@ from channels.layers import get_channel_layer
 from chat import groups, hub, layer_link, protocol
 from chat.encoded import Encoded
 from chat.hub import Hub
+from tests.waiting import until
 
 RETURN_S = 2.0  # seconds from Redis' first answer until frames cross again
 LOAD_S = 1.0  # seconds for a busy machine
@@ -35,13 +36,7 @@ class Ear:
         self.ended.append(login_key)
 
     async def hear(self, part: str, timeout_s: float = 5) -> None:
-        await until(lambda: any(part in text for text in self.texts), timeout_s)
-
-
-async def until(condition, timeout_s: float = 5) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 -- the layer tells nobody
-            await asyncio.sleep(0.005)
+        await until(lambda: any(part in text for text in self.texts), f"{part} is heard", timeout_s)
 
 
 def said(text: str) -> protocol.Notification:
@@ -141,7 +136,7 @@ class TestTwoProcesses:
             one.control(groups.HUBS, hub.STOP, "a-reply")
             one.control("g", hub.SIGNED_OUT, "a-login")
             one.control("g", hub.ACCESS_CHANGED)
-            await until(lambda: changed)
+            await until(lambda: changed, "the change is told")
             assert (stopped, ear.ended, changed) == (["a-reply"], ["a-login"], [(ear,)])
 
 
@@ -166,7 +161,7 @@ class TestRedisComesBack:
         async with working(one, other):
             ears = await meet(one, other, names)
             begin()
-            await until(lambda: not one._link.is_open and not other._link.is_open, 10)
+            await until(lambda: not one._link.is_open and not other._link.is_open, "both find the layer away")
             pauses_s = []
             for number in range(2_000):
                 began = loop.time()
@@ -178,7 +173,7 @@ class TestRedisComesBack:
             began = loop.time()
             await speak(one, names, ears, RETURN_S + LOAD_S)
             assert loop.time() - began < RETURN_S + LOAD_S
-            await until(lambda: behind, RETURN_S + LOAD_S)
+            await until(lambda: behind, "what was missed is told", RETURN_S + LOAD_S)
 
     async def test_many_groups_are_joined_while_it_is_away(self, over_redis):
         one, other = Hub(), Hub()
@@ -189,7 +184,7 @@ class TestRedisComesBack:
             ears = [Ear() for _ in names]
             for name, ear in zip(names, ears, strict=True):
                 other.join(ear, name)
-            await until(lambda: not other._link.is_open, 10)
+            await until(lambda: not other._link.is_open, "the layer is found away")
             await asyncio.to_thread(over_redis.start)
             await speak(one, names, ears, RETURN_S + LOAD_S)
 
@@ -220,7 +215,7 @@ async def test_an_event_that_makes_no_sense_is_recorded_and_the_next_one_heard(o
     group = groups.of_session("s")
     async with working(one):
         one.join(ear, group)
-        await until(lambda: group in one._link.membership.joined)
+        await until(lambda: group in one._link.membership.joined, "the group is joined")
         channel = one._link._channel
         for nonsense in (
             {"hello": True},
@@ -256,7 +251,7 @@ class TestThroughTheLayer:
         async with working(one):
             for ear in ears:
                 one.join(ear, "g")
-            await until(lambda: "g" in one._link.membership.joined)
+            await until(lambda: "g" in one._link.membership.joined, "the group is joined")
             assert (await one.tell("g", said("x"))).deliveries == 2
 
     async def test_what_did_not_is_not(self, over_redis, configure, monkeypatch):
@@ -265,7 +260,7 @@ class TestThroughTheLayer:
         one, ear = Hub(), Ear()
         async with working(one):
             one.join(ear, "g")
-            await until(lambda: "g" in one._link.membership.joined)
+            await until(lambda: "g" in one._link.membership.joined, "the group is joined")
             over_redis.pause()
             assert (await one.tell("g", said("x"))).deliveries == 0
             over_redis.resume()
@@ -276,7 +271,7 @@ class TestThroughTheLayer:
         async with working(one):
             one.join(ear, "g")
             over_redis.kill()
-            await until(lambda: not one._link.is_open, 10)
+            await until(lambda: not one._link.is_open, "the layer is found away")
             assert (await one.tell("g", said("x"))).deliveries == 1
 
 
@@ -288,7 +283,7 @@ class TestInMemory:
         async with working(one):
             one.join(ear, "g")
             one.broadcast("g", said("x"))
-            await until(lambda: one._link.membership.joined >= {"g"})
+            await until(lambda: one._link.membership.joined >= {"g"}, "the group is joined")
         assert len(ear.texts) == 1
         assert sent == []
 
@@ -297,7 +292,7 @@ class TestInMemory:
         group = groups.of_session("s")
         async with working(one):
             one.join(ear, group)
-            await until(lambda: group in one._link.membership.joined)
+            await until(lambda: group in one._link.membership.joined, "the group is joined")
             frame = {"type": "notification", "metadata": {"event": "x"}}
             await get_channel_layer().group_send(group, {"type": groups.EVENT, "session_id": "s", "frames": [frame]})
             await ear.hear('"x"')
@@ -310,9 +305,9 @@ class TestInMemory:
         layer = get_channel_layer()
         async with working(one):
             one.join(ear, group)
-            await until(lambda: group in one._link.membership.joined)
+            await until(lambda: group in one._link.membership.joined, "the group is joined")
             layer.groups.clear()
-            await until(lambda: layer.groups.get(group))
+            await until(lambda: layer.groups.get(group), "the layer has the group")
 
     async def test_an_echo_that_comes_when_its_time_is_just_over_is_heard_like_any_event(self):
         """What travels in the same layer message is delivered, too."""

@@ -13,6 +13,7 @@ from chat.connection_leases import ConnectionLeases
 from chat.limits import Limits, Window
 from chat.redis_gate import RedisGate
 from errors.exceptions import ChatError
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -258,9 +259,7 @@ async def test_a_redis_that_hangs_is_waited_for_once(own_redis, log_lines):
     with pytest.raises(ChatError):
         await counted.take(window, 10)  # still counted, here
     own_redis.resume()
-    async with asyncio.timeout(5):
-        while not gate.is_up:  # noqa: ASYNC110 -- what is tested is that nobody is told
-            await asyncio.sleep(0.01)
+    await until(lambda: gate.is_up, "the probe finds Redis again")
     probe.cancel()
     await gate.aclose()
     assert [line["event"] for line in log_lines] == ["chat.limit_counts_locally", "chat.limit_counts_together"]

@@ -11,6 +11,7 @@ from channels.layers import get_channel_layer
 
 from chat.models import ChatMessage, ChatSession, Reply
 from errors.models import RoutingFailure
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,8 +115,7 @@ class TestDeleting:
         from chat import runtime
 
         replies = runtime.current().replies
-        while replies.stream(ack["reply_id"]) is not None:
-            await device.rest()
+        await until(lambda: replies.stream(ack["reply_id"]) is None, "the reply is stopped")
         assert not await Reply.objects.aexists()
         assert not await ChatMessage.objects.aexists()
         assert not any(frame["type"] == "error" for frame in await device.rest())

@@ -15,7 +15,7 @@ from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 
 @pytest.fixture
 def user(transactional_db):
-    return get_user_model().objects.create_user("carol", password="correct horse battery")
+    return get_user_model().objects.create_user("carol")
 
 
 async def test_the_example_of_its_docstring(user):

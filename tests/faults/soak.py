@@ -22,6 +22,7 @@ from tests.faults.ledger import Ledger, Said
 from tests.faults.person import Person
 from tests.faults.scene import Scene
 from tests.services.databases import PEOPLE, STAFF
+from tests.waiting import until
 
 DEVICES = 2  # of each person
 RATE = 2.5  # things that one device does in a second
@@ -107,7 +108,7 @@ class Soak:
             for said in first:
                 for device in person.devices:
                     device.adopt(said)  # the same first message from both devices opens one session
-            await _until(partial(_are_acked, first), 20, "the first messages are acknowledged")
+            await until(partial(_are_acked, first), "the first messages are acknowledged", 20)
             ((quiet, *_),) = first[1].acks
             await on_thread(truth.switch_assistant_off, self.deployment, quiet)
             person.sessions[quiet] = False
@@ -145,7 +146,7 @@ class Soak:
         self.ledger.add("healed", name=name)
         self.faults.update(fault.name for fault in chosen)
         try:
-            await _until(lambda: self.ledger.last_ack_at > healed_at, 20 + 5 * self.scale, "an ack after healing")
+            await until(lambda: self.ledger.last_ack_at > healed_at, "an ack after healing", 20 + 5 * self.scale)
         except TimeoutError:
             self.ledger.strike("unanswered", f"no ack within 20 s after {name}")
             return
@@ -224,15 +225,6 @@ class Soak:
 
 def _are_acked(messages: list[Said]) -> bool:
     return all(said.is_acked for said in messages)
-
-
-async def _until(is_done: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Poll until it is; raises TimeoutError."""
-    deadline = time.time() + timeout_s
-    while not is_done():
-        if time.time() > deadline:
-            raise TimeoutError(f"waited {timeout_s:g} s in vain: {what}")
-        await asyncio.sleep(0.02)
 
 
 def run(

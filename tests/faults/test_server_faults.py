@@ -91,7 +91,8 @@ async def test_a_locked_database_is_told_and_the_socket_lives(start_daphne, migr
 
         await socket.send(type="user_message", content="and now?", ref="r1")
         assert (await socket.expect("ack", ref="r1", timeout=10))["seq"]
-    assert len(server.log_lines(event="chat.routing_failed", reference=frame["error"]["reference"])) == 1
+    reference = frame["error"]["reference"]
+    assert len(server.await_log_lines(1, event="chat.routing_failed", reference=reference)) == 1
 
 
 async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
@@ -123,5 +124,6 @@ async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
     await laptop.expect("ai_response", reply_id=after["reply_id"], state="complete", timeout=10)
     for socket in (laptop, phone):
         await socket.close()
+    two.await_log_lines(1, event="chat.routing_failed")
     lines = [line for server in (one, two) for line in server.log_lines(event="chat.routing_failed")]
     assert [line["reference"] for line in lines] == [told["error"]["reference"]]

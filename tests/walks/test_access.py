@@ -16,6 +16,7 @@ from django.utils import timezone
 from chat import access, runtime
 from chat.auth import Login
 from tests.people import Device
+from tests.waiting import until
 
 NEW_KEY = "n" * 10 + "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
 
@@ -135,8 +136,8 @@ class TestLogin:
         configure(access_check_s=0.05)
         tab = await alice.connect()
         monkeypatch.setattr(access, "judge", _fail)
-        while not [line for line in log_lines if line["event"] == "chat.access_not_checked"]:
-            await tab.rest()
+        await until(lambda: "chat.access_not_checked" in [line["event"] for line in log_lines], "the look fails")
+        await tab.rest()
         await tab.close()
 
     async def test_many_are_looked_at_in_two_queries(self, alice, people, django_assert_num_queries):
