@@ -27,7 +27,7 @@ from chat import conf, dialect
 from chat.dialect import SESSION
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
-from errors.taxonomy import TOO_MANY_REQUESTS
+from errors.taxonomy import TOO_MANY_REQUESTS, UNAUTHORIZED
 
 _RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
 
@@ -84,6 +84,7 @@ class Batch:
         self._busy_sessions: set[uuid.UUID] = set()  # held by another process
         self._busy_openings: set[tuple[Any, str]] = set()
         self._held_owners: set[Any] = set()
+        self._busy_owners: set[Any] = set()
         self._running: dict[str, int] = {}  # replies per person
         self._tokens: dict[str, int] = {}
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
@@ -187,6 +188,8 @@ class Batch:
             return
         users = get_user_model()._base_manager.using(self.alias).filter(pk__in=missing)
         self._held_owners |= set(self._locked(users).values_list("pk", flat=True))
+        if not self._held_owners.issuperset(missing):
+            self._busy_owners = set(users.values_list("pk", flat=True)) - self._held_owners
         names = [str(key) for key in missing]
         running = Reply.objects.using(self.alias).filter(owner_key__in=names, state__in=RUNNING)
         counted = running.values_list("owner_key").annotate(n=Count("pk")).order_by()
@@ -200,12 +203,14 @@ class Batch:
         """Refuse what this person may not ask for now: too many answers at once, or too many tokens today.
 
         Raises:
-            ChatError: TOO_MANY_REQUESTS, with the time to wait.
+            ChatError: TOO_MANY_REQUESTS, with the time to wait; UNAUTHORIZED where the account is gone.
             Deferred: Another process is counting for the same person.
         """
         self.hold_owners([user_key])
-        if user_key not in self._held_owners:
+        if user_key in self._busy_owners:
             raise Deferred
+        if user_key not in self._held_owners:
+            raise ChatError(UNAUTHORIZED, detail="the account was deleted while it was connected")
         settings = conf.chat()
         if self._running[user_id] >= settings.max_running_replies:
             detail = f"{settings.max_running_replies} replies are running"

@@ -20,6 +20,7 @@ from chat.llm import registry
 
 _MIN_KEY_CHARS = 50
 _MIN_KEY_DISTINCT = 5
+_LEASE_CHECKPOINTS = 3  # a lease lasts at least so many checkpoints: two may be late
 _PLACEHOLDER_HOST = re.compile(
     r"//(?:[^/]*\.)?(?:example\.(?:com|net|org)|your-domain\.\w+|\w+\.(?:example|invalid))(?::|$)"
 )
@@ -111,6 +112,25 @@ def secret_key_is_strong(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
             hint=f"Set SECRET_KEY to at least {_MIN_KEY_CHARS} random characters: "
             "python -c 'import secrets; print(secrets.token_urlsafe(50))'",
             id="chat.E004",
+        )
+    ]
+
+
+@register()
+def leases_outlast_checkpoints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A checkpoint renews the lease: one that is late must not give a living reply to another process."""
+    try:
+        chat = conf.chat()
+    except ImproperlyConfigured:
+        return []  # chat.E001 says it
+    if chat.lease_s >= _LEASE_CHECKPOINTS * chat.checkpoint_s:
+        return []
+    return [
+        Error(
+            f"CHAT_LEASE_S is {chat.lease_s:g}: too short for a checkpoint every {chat.checkpoint_s:g} s.",
+            hint=f"Set CHAT_LEASE_S to at least {_LEASE_CHECKPOINTS} times CHAT_CHECKPOINT_S, "
+            "or replies that still run are taken for orphans.",
+            id="chat.E009",
         )
     ]
 

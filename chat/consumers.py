@@ -137,6 +137,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
+        # A sign-out after the look above and before the connection could be told of it was heard by nobody.
+        self.runtime.access.look_at((connection,))
 
     async def _take_lease(self, user_id: str) -> Lease:
         try:

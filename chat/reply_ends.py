@@ -11,6 +11,7 @@ from chat import conf, groups, protocol
 from chat.entries import Ended
 from chat.hub import Hub
 from chat.journal import Journal
+from chat.models import ReplyPhase
 from chat.reply_jobs import EndReply
 from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
@@ -59,6 +60,8 @@ class ReplyEnds:
         """
         has_waited = failure.spec is DATABASE_ERROR
         await asyncio.wait({job.future}, timeout=min(self.patience_s, _TOLD_LATE_S) if has_waited else self.patience_s)
+        if job.future.done() and job.future.exception() is not None:
+            job = await self._end_without_text(job, session_id)
         ended: Ended | None = None
         if not job.future.done() or job.future.exception() is not None:
             self.unstored.add(job.reply_id)
@@ -78,6 +81,13 @@ class ReplyEnds:
         )
         delivery = await self._hub.tell(groups.of_session(session_id), frame)
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
+
+    async def _end_without_text(self, refused: EndReply, session_id: str) -> EndReply:
+        """Store only that the reply failed, where the database refuses its text; an orphan would be told again."""
+        error = refused.public_error
+        job = self._journal.end_reply(session_id, refused.reply_id, state=ReplyPhase.FAILED.value, text="", error=error)
+        await asyncio.wait({job.future}, timeout=_TOLD_LATE_S)
+        return job
 
     def _on_stored(self, job: EndReply, future: asyncio.Future[Any]) -> None:
         self.unstored.discard(job.reply_id)

@@ -139,11 +139,11 @@ def _common_grams(forms: list[str], texts: Sequence[str]) -> set[str]:
 
 
 def _without_secrets(text: str) -> str:
-    return _kept_answer(text) if len(text) <= _MAX_KEPT_CHARS else _search_secrets(text)
+    return _kept_answer(text, _kept) if len(text) <= _MAX_KEPT_CHARS else _search_secrets(text, _kept)
 
 
-def _search_secrets(text: str) -> str:
-    for secret in _known_secrets():
+def _search_secrets(text: str, kept: frozenset[str]) -> str:
+    for secret in _known_secrets(kept):
         if secret in text:
             text = text.replace(secret, SECRET_MARK)
     for pattern, replacement in _PATTERNS:
@@ -179,18 +179,19 @@ def _without_stretches(text: str, grams: set[str]) -> str:
     return "".join(kept)
 
 
-_kept: set[str] = set()
+# Replaced, never changed: what other threads remember is of the secrets that they asked with.
+_kept: frozenset[str] = frozenset()
 
 
 def keep_secret(value: str) -> None:
     """From now on, never show `value`. For keys that are in no setting."""
-    _kept.add(value)
-    _forget()
+    global _kept
+    _kept |= {value}
 
 
-@functools.cache
-def _known_secrets() -> tuple[str, ...]:
-    """The values of this deployment's settings that nobody may read, longest first."""
+@functools.lru_cache(maxsize=2)
+def _known_secrets(kept: frozenset[str]) -> tuple[str, ...]:
+    """`kept`, and the values of this deployment's settings that nobody may read, longest first."""
     values = {settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS), *conf.errors().secrets}
     for database in settings.DATABASES.values():
         values.add(str(database.get("PASSWORD") or ""))
@@ -200,7 +201,7 @@ def _known_secrets() -> tuple[str, ...]:
             facts = host if isinstance(host, dict) else {"address": host if isinstance(host, str) else ""}
             values |= {_password_of(str(facts.get("address", ""))), str(facts.get("password") or "")}
     values.add(_password_of(getattr(settings, "REDIS_URL", "") or ""))
-    values |= _kept
+    values |= kept
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
     values |= {form for value in values for form in _escaped(value)}
     return tuple(sorted((value for value in values if len(value) >= MIN_SECRET_CHARS), key=len, reverse=True))

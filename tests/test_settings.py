@@ -62,6 +62,7 @@ CHECKED: dict[str, set[str]] = {
     "CHAT_ALLOWED_ORIGINS=https://chat.example.org": {"chat.E003"},
     "-CHAT_SINGLE_PROCESS": {"chat.E002"},
     "-SECRET_KEY -CHAT_ALLOWED_ORIGINS -CHAT_SINGLE_PROCESS": {"chat.E002", "chat.E003", "chat.E004"},
+    "CHAT_LEASE_S=2": {"chat.E009"},
     "CHAT_PROVIDER=no.such.Class": {"chat.E007"},
     "CHAT_PROVIDER=os.path": {"chat.E007"},
     "CHAT_PROVIDER=builtins.int": {"chat.E007"},

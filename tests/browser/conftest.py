@@ -22,6 +22,7 @@ VARIABLES = {
     "CHAT_MESSAGES_PER_MINUTE": "1000",  # many tests, one person
     "CHAT_CONNECTIONS_PER_USER": "200",
     "CHAT_LEASE_S": "2",  # seconds; a killed server's replies are ended soon
+    "CHAT_CHECKPOINT_S": "0.5",  # seconds; a lease lasts at least three
     "CHAT_HEARTBEAT_S": "3",  # seconds; a page that missed something learns it soon
     "CHAT_RESUME_PAGE": "2",  # messages; what was missed comes in several pages
     "CHAT_RESUME_LIMIT": "4",  # messages; and of many, only the newest come

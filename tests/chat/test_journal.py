@@ -8,6 +8,7 @@ import time
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -86,6 +87,15 @@ class TestGrouping:
         assert len({result.session_id for result in results}) == 1
         assert sorted(result.duplicate for result in results) == [False, True, True, True]
         assert len({result.reply_id for result in results}) == 1
+
+    async def test_who_was_deleted_meanwhile_is_told_so_at_once(self, alice, bob, journal):
+        await get_user_model().objects.filter(pk=alice.user_id).adelete()
+        refused, stored_one = await asyncio.gather(
+            journal.append(draft(alice, ref="r1")), journal.append(draft(bob, ref="r1")), return_exceptions=True
+        )
+        assert isinstance(refused, ChatError)
+        assert refused.spec.code == "UNAUTHORIZED"
+        assert stored_one.seq == 1
 
     async def test_one_message_that_the_database_refuses_fails_alone(self, alice, journal, quiet_session):
         session_id = str(quiet_session.pk)

@@ -65,6 +65,7 @@ def development(migrated_databases, tmp_path):
         CHAT_ALLOWED_ORIGINS=f"http://127.0.0.1:{port}",
         CHAT_PROVIDER="endless.Endless",
         CHAT_LEASE_S="2",
+        CHAT_CHECKPOINT_S="0.5",
         CHAT_SINGLE_PROCESS="true",
         PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
     )

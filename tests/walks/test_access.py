@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from chat import access, runtime
+from chat import access, auth, runtime
 from chat.auth import Login
 from tests.people import Device
 from tests.waiting import until
@@ -131,6 +131,20 @@ class TestLogin:
         await late.open()
         await late.expect_error("UNAUTHORIZED")
         assert await late.expect_close() == 4501
+
+    async def test_who_signs_out_while_a_socket_opens_does_not_keep_it(self, alice, monkeypatch):
+        """Nobody can tell the connection: it is not there yet, and the next look at everybody is a minute away."""
+        sign_in = auth.sign_in
+
+        def signs_out_meanwhile(cookies):
+            signed_in = sign_in(cookies)
+            Session.objects.all().delete()
+            return signed_in
+
+        monkeypatch.setattr(auth, "sign_in", signs_out_meanwhile)
+        tab = await alice.connect()
+        await tab.expect("goodbye")
+        assert await tab.expect_close() == 4000
 
     async def test_everybody_stays_while_the_database_does_not_answer(self, alice, configure, monkeypatch, log_lines):
         configure(access_check_s=0.05)

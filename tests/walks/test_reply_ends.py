@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from chat import runtime
+from chat.models import Reply
 from tests.chat.locks import nobody_else_writes
 
 
@@ -25,8 +30,47 @@ async def test_an_end_that_cannot_be_stored_is_told_once_and_stored_when_that_is
             ends = [frame for frame in later.received if frame["type"] == "ai_response" and frame.get("seq") == 2]
             if ends:
                 break
+            await asyncio.sleep(0.05)  # more often would be a flood
     assert ends[-1]["reply"]["error"]["reference"] == told["error"]["reference"]
     assert ends[-1]["state"] == "partial"
     assert [row.reference for row in await failures()] == [told["error"]["reference"]]
     await device.close()
     await later.close()
+
+
+async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobodys_orphan(alice, configure, failures):
+    """No database that is well refuses a text: a trigger does, as a constraint of a deployment's own would."""
+    configure(lease_s=0.4, checkpoint_s=5)
+    device = await alice.connect()
+    await sync_to_async(_refuse_texts)()
+    try:
+        ack = await device.say("hello", ref="r1")
+        told = await device.expect("error", reply_id=ack["reply_id"], timeout=15)
+        assert told["error"]["code"] == "DATABASE_ERROR"
+        reply = await Reply.objects.aget(pk=ack["reply_id"])
+        assert (reply.state, reply.text, reply.error["reference"]) == ("failed", "", told["error"]["reference"])
+        await asyncio.sleep(0.5)  # the lease of a reply without an end would be over
+        assert await runtime.current().journal.claim_orphans() == []
+    finally:
+        await sync_to_async(_accept_texts)()
+    assert [row.reference for row in await failures()] == [told["error"]["reference"]]
+    await device.close()
+
+
+def _refuse_texts() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(
+                "CREATE TRIGGER refuse_texts BEFORE INSERT ON chat_chatmessage WHEN NEW.sender = 'ai' "
+                "BEGIN SELECT RAISE(ABORT, 'no such text here'); END"
+            )
+        else:
+            cursor.execute("ALTER TABLE chat_chatmessage ADD CONSTRAINT refuse_texts CHECK (sender <> 'ai') NOT VALID")
+
+
+def _accept_texts() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("DROP TRIGGER refuse_texts")
+        else:
+            cursor.execute("ALTER TABLE chat_chatmessage DROP CONSTRAINT refuse_texts")
