@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chat import protocol
-
-_FINAL_TEXT = 0x81
-_SHORT, _MEDIUM = 125, 0xFFFF  # bytes; a longer payload has its size in two or eight bytes of its own
+from chat import protocol, wire
 
 
 class Encoded:
@@ -53,17 +50,9 @@ class Encoded:
 
     @property
     def wire(self) -> bytes:
-        """The WebSocket frame as a server writes it (RFC 6455, 5.2: final, text, no mask); made once for everybody."""
+        """The WebSocket frame; made once for everybody."""
         if self._wire is None:
-            payload = self.text.encode()
-            size = len(payload)
-            if size <= _SHORT:
-                head = bytes((_FINAL_TEXT, size))
-            elif size <= _MEDIUM:
-                head = bytes((_FINAL_TEXT, 126)) + size.to_bytes(2, "big")
-            else:
-                head = bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big")
-            self._wire = head + payload
+            self._wire = wire.text_frame(self.text)
         return self._wire
 
     def forget_wire(self) -> None:

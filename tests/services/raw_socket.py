@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import struct
+import time
+from collections.abc import Iterable
 from typing import Any
 
 from tests.services.client import SiteClient
@@ -43,10 +45,17 @@ class RawSocket:
     def send(self, **frame: Any) -> None:
         self._socket.sendall(text_frame(json.dumps(frame)))
 
+    def send_in_pieces(self, data: bytes, sizes: Iterable[int]) -> None:
+        """Send `data` in pieces of these sizes, each in a packet of its own; the rest at the end."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for size in sizes:
+            self._socket.sendall(data[:size])
+            data = data[size:]
+            time.sleep(0.001)  # so that the server reads it by itself
+        self._socket.sendall(data)
+
     def push_through(self, data: bytes, seconds: float) -> int:
         """Send `data` over and over for so long, and return how many bytes TCP took."""
-        import time
-
         taken, view = 0, memoryview(data)
         ends = time.monotonic() + seconds
         self._socket.settimeout(0.1)
@@ -119,6 +128,13 @@ def text_frame(text: str) -> bytes:
 
 def ping_frame(payload: bytes) -> bytes:
     return _frame(_PING, payload)
+
+
+def fragments(text: str, at: int) -> bytes:
+    """One message in two frames."""
+    first = bytearray(_frame(_TEXT, text[:at].encode()))
+    first[0] &= 0x7F  # not the last
+    return bytes(first) + _frame(0, text[at:].encode())
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 from tests.services.client import SiteClient
 from tests.services.databases import PEOPLE, MigratedDatabases
 from tests.services.process import wait_until
-from tests.services.raw_socket import RawSocket, ping_frame, text_frame
+from tests.services.raw_socket import RawSocket, fragments, ping_frame, text_frame
 from tests.services.server import DaphneServer
 
 MIB = 1024  # of the unit in which the kernel counts, kB
@@ -146,6 +147,34 @@ def test_who_asks_fast_and_reads_slowly_loses_no_answer(server, alice):
             client.send(type="ping", ref=f"{number}")
         refs = [client.receive()["ref"] for _ in range(2_000)]
     assert refs == [f"{number}" for number in range(2_000)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frames_are_read_however_they_are_cut_and_mixed(server, alice, seed):
+    """Whole texts go past the server's parser, everything else through it: the order is that of the client."""
+    choose = random.Random(seed)
+    asked = [json.dumps({"type": "ping", "ref": f"r{number}"}) for number in range(60)]
+    kinds = [text_frame, text_frame, lambda text: fragments(text, 7), lambda text: text_frame(text) + ping_frame(b"?")]
+    sent = b"".join(choose.choice(kinds)(text) for text in asked)
+    with RawSocket(alice) as client:
+        client.receive()
+        client.send_in_pieces(sent, [choose.randint(1, 90) for _ in range(40)])
+        assert [client.receive()["ref"] for _ in asked] == [f"r{number}" for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        bytes((0x81, 0x82)) + bytes(4) + b"\xc3\x28",  # no UTF-8
+        bytes((0x81, 2)) + b"{}",  # not masked
+        bytes((0xC1, 0x82)) + bytes(4) + b"{}",  # of an extension that nobody agreed on
+    ],
+)
+def test_what_breaks_the_protocol_is_cut_off_by_the_server(server, alice, wrong):
+    with RawSocket(alice) as client:
+        client.receive()
+        client.send_in_pieces(wrong, [])
+        assert client.receive() == 1006
 
 
 async def test_pings_that_nobody_reads_the_answers_of_cost_nothing(server, alice):
