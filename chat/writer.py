@@ -31,8 +31,6 @@ log = logging.getLogger("chat.writer")
 
 RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
 _MAX_BATCH = 200  # jobs in one transaction
-_LINGER_PER_JOB_S = 0.00013  # seconds of waiting for more, per job of the last batch: each COMMIT waits for the disk
-_MAX_LINGER_S = 0.008  # seconds; at half of what a process can do the wait stays near one millisecond
 _PAUSE_S = 0.05  # seconds between tries while the database is away, or another process holds a session
 _LOCK_S = 0.25  # seconds for SQLite's write lock; then it is known that nothing is stored, and tried again
 _MAX_REFUSALS = 2  # of one job alone: two processes may have opened the same session at the same moment
@@ -55,7 +53,6 @@ class Writer:
         self._queue: queue.SimpleQueue[Sequence[Job]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()  # to be tried again
         self._thread: threading.Thread | None = None
-        self._last_size = 0  # jobs in the last batch
         self._is_closing = False
         self._lock = threading.Lock()  # around taking and withdrawing: a job is never both, and never neither
 
@@ -101,16 +98,13 @@ class Writer:
         gathered: _Gathered = []
         try:
             gathered += self._queue.get(block=not is_over, timeout=_PAUSE_S if self._waiting else None)
-            if self._last_size > 1 and not is_over:
-                # Under load a moment's patience makes one transaction of many; a lone message goes at once.
-                time.sleep(min(_MAX_LINGER_S, self._last_size * _LINGER_PER_JOB_S))
+            # Nobody waits for more to come: what comes during one COMMIT is the next batch, and that is many under load.
             while len(gathered) + len(self._waiting) < _MAX_BATCH:
                 gathered += self._queue.get_nowait()
         except queue.Empty:
             pass
         gathered = [*self._waiting, *gathered]
         self._waiting.clear()
-        self._last_size = len(gathered)
         return None if is_over and not gathered else gathered
 
     def _commit(self, gathered: _Gathered) -> None:
