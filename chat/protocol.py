@@ -5,6 +5,8 @@ Lengths and offsets count Unicode code points. Every id is a string. Absent fiel
 
 from __future__ import annotations
 
+import functools
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,7 +26,13 @@ Metadata = dict[str, Scalar]
 
 def now() -> str:
     """The server's time, RFC 3339 in UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return _written(time.time_ns() // 1_000_000)
+
+
+@functools.lru_cache(maxsize=8)  # under load many frames are of one millisecond
+def _written(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 def rfc3339(moment: datetime) -> str:

@@ -33,6 +33,9 @@ from errors.taxonomy import Action, Outcome, Stage
 
 log = structlog.stdlib.get_logger("chat.replies")
 
+_ACTIONS = tuple(Action)
+_ACTIONS_WITHOUT_CHOICE = tuple(action for action in Action if action is not Action.SWITCH_MODEL)
+
 
 class Replies:
     def __init__(self, *, hub: Hub, journal: Journal, threads: DatabaseThreads, backend: Choice) -> None:
@@ -157,8 +160,7 @@ class Replies:
 
     def accepted_actions(self) -> tuple[Action, ...]:
         """What the server would take now: another model can only be offered where there is one."""
-        has_choice = len(self._backend.models) > 1
-        return tuple(action for action in Action if action is not Action.SWITCH_MODEL or has_choice)
+        return _ACTIONS if len(self._backend.models) > 1 else _ACTIONS_WITHOUT_CHOICE
 
     # --- Replies that nobody runs ---
 

@@ -98,7 +98,7 @@ class Writer:
         gathered: _Gathered = []
         try:
             gathered += self._queue.get(block=not is_over, timeout=_PAUSE_S if self._waiting else None)
-            # Nobody waits for more to come: what comes during one COMMIT is the next batch, and that is many under load.
+            # Nobody waits for more: what comes during one COMMIT is the next batch, and under load that is many.
             while len(gathered) + len(self._waiting) < _MAX_BATCH:
                 gathered += self._queue.get_nowait()
         except queue.Empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,12 @@ CODE_IN_URL = "{code}"
 
 def help_url(code: str) -> str | None:
     """Return the address of the code's page; None where this deployment has none."""
-    return conf.errors().help_url.replace(CODE_IN_URL, quote(code, safe="")) or None
+    return _address(conf.errors().help_url, code)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _address(template: str, code: str) -> str | None:
+    return template.replace(CODE_IN_URL, quote(code, safe="")) or None
 
 
 def conversation(request: HttpRequest, failure: Any) -> str | None:

@@ -9,6 +9,7 @@ import logging
 import sys
 import textwrap
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -28,7 +29,6 @@ _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
 
@@ -50,6 +50,7 @@ def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(), _redacted],
         processors=[
+            _stamped,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _without_empty,
             _made,
@@ -76,7 +77,9 @@ def configure(*, as_json: bool, level: str) -> None:
     )
     global _is_background
     _is_background = True
-    # Who called, from which thread and process: in no line, and found out anew for every one.
+    # Who called, from which thread and process: in no line, and found out anew for every one. The switches are those
+    # that the standard library's logging HOWTO names under "Optimization".
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [BackgroundHandler(sys.stderr, formatter(as_json=as_json))]
@@ -90,6 +93,13 @@ def configure(*, as_json: bool, level: str) -> None:
 
 def _is_tty() -> bool:
     return sys.stderr.isatty()
+
+
+def _stamped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """When it happened, not when it is written."""
+    moment = datetime.fromtimestamp(event["_record"].created, UTC)
+    event["timestamp"] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return event
 
 
 def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

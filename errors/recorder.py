@@ -5,10 +5,12 @@ Three sinks, each isolated: a fault in one keeps neither the others nor the rout
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import structlog
 from django.utils.functional import lazy
+from prometheus_client import Counter
 
 from errors import conf, logs, metrics
 from errors.context import RouteContext
@@ -79,7 +81,12 @@ _traceback = lazy(lambda report: report.traceback, str)
 
 def _count(failure: Failure, exc: Exception) -> None:
     spec = failure.spec
-    metrics.FAILURES.labels(spec.code, spec.category.value, failure.context.stage.value).inc()
+    _counter(spec.code, spec.category.value, failure.context.stage.value).inc()
+
+
+@functools.cache  # labels are closed sets, and finding a counter costs more than counting
+def _counter(code: str, category: str, stage: str) -> Counter:
+    return metrics.FAILURES.labels(code, category, stage)
 
 
 def _queue_row(failure: Failure, exc: Exception) -> None:

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from chat import protocol, router, sessions
 from chat.llm import demo
-from errors import logs, metrics, recorder
+from errors import logs, recorder
 from errors.background import BackgroundHandler
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
@@ -261,7 +261,7 @@ class TestBrokenSinks:
             if "log" in broken:
                 patch.setattr(recorder, "log", Broken())
             if "metric" in broken:
-                patch.setattr(metrics, "FAILURES", Broken())
+                patch.setattr(recorder, "_counter", Broken())
             if "row" in broken:
                 patch.setattr(recorder, "row_writer", Broken())
             await device.send("user_message", content="x", ref="r1")
