@@ -168,6 +168,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             max_chars=settings.outbox_chars,
             patience_s=settings.slow_client_s,
         )
+        self._flow.forget_handshake()
         self._flow.release(flow.Hold.HANDSHAKE)
         self._writer = self.runtime.spawn(self.outbox.run())
         return self.outbox

@@ -56,6 +56,9 @@ class Flow:
     def release(self, reason: Hold) -> None:
         """Read again, unless there is another reason not to."""
 
+    def forget_handshake(self) -> None:
+        """Drop what the client said to be let in, its cookie too: idle connections would hold it for hours."""
+
     def finish(self) -> None:
         """The connection is being closed: hold nothing back any more, and let go of the transport."""
 
@@ -84,8 +87,10 @@ class DaphneFlow(Flow):
         self._is_finished = False
         self._parse = protocol.dataReceived
         self._on_ping = protocol.onPing
-        while not protocol.application_queue.empty():
-            self.put_nowait(protocol.application_queue.get_nowait())
+        queue = protocol.application_queue
+        while not queue.empty():
+            self.put_nowait(queue.get_nowait())
+        vars(queue).clear()  # who called us holds it to the end: three kilobytes that nobody asks for anything
         protocol.application_queue = self
         protocol.dataReceived = self._read
         protocol.onPing = self._answer_ping
@@ -230,6 +235,11 @@ class DaphneFlow(Flow):
             self._releasing = None
 
     # --- The end ---
+
+    def forget_handshake(self) -> None:
+        self._protocol.clean_headers.clear()  # the scope's
+        self._protocol.http_headers.clear()
+        self._protocol.http_request_data = b""
 
     def finish(self) -> None:
         if self._is_finished:
