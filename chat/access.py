@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from importlib import import_module
@@ -72,10 +73,11 @@ class Access:
         loop = asyncio.get_running_loop()
         next_round = loop.time() + conf.chat().access_check_s
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_round):
                     await self._wake.wait()
-            except TimeoutError:
+            # Asked of the clock: while people come and come there is always somebody to look at, and no timeout.
+            if loop.time() >= next_round:
                 self._suspects.update(self._guests())
                 next_round = loop.time() + conf.chat().access_check_s
             self._wake.clear()

@@ -60,14 +60,16 @@ class Flow:
         """Drop what the client said to be let in, its cookie too: idle connections would hold it for hours."""
 
     def finish(self) -> None:
-        """The connection is being closed: hold nothing back any more, and let go of the transport."""
+        """The connection is being closed, or is: hold nothing back any more."""
 
 
 def of(receive: Receive, send: Any) -> Flow:
     """Return the flow control of the connection that these two callables of the server belong to."""
-    protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
+    protocol: Any = send.args[0] if isinstance(send, functools.partial) and send.args else None
     if type(protocol).__module__ != "daphne.ws_protocol":
         return Flow(receive)
+    if getattr(receive, "__self__", None) is not protocol.application_queue:
+        return Flow(receive)  # somebody's middleware stands between, and must not be passed by
     return DaphneFlow(protocol)
 
 
@@ -86,6 +88,8 @@ class DaphneFlow(Flow):
         self._releasing: asyncio.Future[None] | None = None  # while `receive` waits for room in the outbox
         self._is_finished = False
         self._parse = protocol.dataReceived
+        limits = (protocol.maxFramePayloadSize, protocol.maxMessagePayloadSize)
+        self._max_bytes = min([limit for limit in limits if limit], default=_BACKLOG_BYTES)  # 0: none
         self._on_ping = protocol.onPing
         queue = protocol.application_queue
         while not queue.empty():
@@ -163,10 +167,10 @@ class DaphneFlow(Flow):
         Between two frames only, and while no pong is awaited: the parser notes every sign of life.
         """
         protocol = self._protocol
-        is_between = protocol.current_frame is None and not protocol.data and not protocol.inside_message
-        is_usual = is_between and protocol.state == protocol.STATE_OPEN and protocol.autoPingTimeoutCall is None
-        if is_usual and not self._is_finished:
-            texts, end = wire.read_texts(data)
+        is_open = protocol.state == protocol.STATE_OPEN and not self._is_finished
+        is_between = is_open and protocol.current_frame is None and not protocol.data and not protocol.inside_message
+        if is_between and protocol.autoPingTimeoutCall is None:
+            texts, end = wire.read_texts(data, self._max_bytes)
             if texts:
                 protocol.last_ping = time.time()  # no ping to somebody who has just been heard
                 for text, size in texts:
@@ -178,7 +182,10 @@ class DaphneFlow(Flow):
 
     def put_nowait(self, event: dict[str, Any]) -> None:
         """Take an event from the server: this stands where its queue for the application was."""
-        if event["type"] != "websocket.receive":
+        if event["type"] == "websocket.disconnect":
+            self._arrive(event, 0)
+            self.finish()  # who waits for room, or for the client to read, waits for nobody
+        elif event["type"] != "websocket.receive":
             self._arrive(event, 0)
         elif not self._is_finished:
             text = event.get("text")

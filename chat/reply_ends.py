@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import msgspec
 import structlog
 
 from chat import conf, groups, protocol
@@ -15,7 +16,7 @@ from chat.models import ReplyPhase
 from chat.reply_jobs import EndReply
 from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
-from errors.taxonomy import DATABASE_ERROR
+from errors.taxonomy import DATABASE_ERROR, Outcome
 
 log = structlog.stdlib.get_logger("chat.replies")
 
@@ -62,6 +63,9 @@ class ReplyEnds:
         await asyncio.wait({job.future}, timeout=min(self.patience_s, _TOLD_LATE_S) if has_waited else self.patience_s)
         if job.future.done() and job.future.exception() is not None:
             job = await self._end_without_text(job, session_id)
+            # What had arrived is not kept after all: the frame, the row and the history must not say that it is.
+            failure.outcome = Outcome.SAVED
+            payload = msgspec.structs.replace(payload, outcome=Outcome.SAVED.value)
         ended: Ended | None = None
         if not job.future.done() or job.future.exception() is not None:
             self.unstored.add(job.reply_id)
@@ -84,9 +88,18 @@ class ReplyEnds:
 
     async def _end_without_text(self, refused: EndReply, session_id: str) -> EndReply:
         """Store only that the reply failed, where the database refuses its text; an orphan would be told again."""
-        error = refused.public_error
-        job = self._journal.end_reply(session_id, refused.reply_id, state=ReplyPhase.FAILED.value, text="", error=error)
+        self.unstored.add(refused.reply_id)
+        job = self._journal.end_reply(
+            session_id,
+            refused.reply_id,
+            state=ReplyPhase.FAILED.value,
+            text="",
+            error=refused.public_error and {**refused.public_error, "outcome": Outcome.SAVED.value},
+            figures=refused.figures,
+        )
         await asyncio.wait({job.future}, timeout=_TOLD_LATE_S)
+        if job.future.done():
+            self.unstored.discard(refused.reply_id)
         return job
 
     def _on_stored(self, job: EndReply, future: asyncio.Future[Any]) -> None:

@@ -24,8 +24,8 @@ def text_frame(text: str) -> bytes:
     return head + payload
 
 
-def read_texts(data: bytes) -> tuple[list[tuple[str, int]], int]:
-    """Read the whole masked text frames of up to 65 535 bytes that `data` begins with.
+def read_texts(data: bytes, max_bytes: int = _MEDIUM) -> tuple[list[tuple[str, int]], int]:
+    """Read the whole masked text frames of up to `max_bytes` (and 65 535) bytes that `data` begins with.
 
     Returns:
         Each text with the bytes of its payload, and where the first byte of something else stands.
@@ -41,7 +41,7 @@ def read_texts(data: bytes) -> tuple[list[tuple[str, int]], int]:
         elif not 0 < size <= _SHORT:
             break
         end = at + 4 + size
-        if end > len(data):
+        if end > len(data) or size > max_bytes:
             break
         mask = data[at : at + 4]
         # As one number each: there is no loop over bytes in Python that would be as quick as a library's.

@@ -29,7 +29,7 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     log_levels: dict[str, str] = {}  # category -> level name, where ERROR is too loud, as {"validation": "warning"}
     row_queue_size: Positive = 10_000  # failures; about 20 MB of waiting rows, then rows are dropped and counted
     row_batch_size: Positive = 100  # rows of one transaction: SQLite's write lock is held for milliseconds
-    row_linger_ms: Positive = 200  # milliseconds; a flood becomes five INSERTs a second
+    row_linger_ms: Positive = 200  # milliseconds that rows gather, unless a whole batch is there before
     row_untold_s: PositiveSeconds = 120  # seconds a row waits for its frame; above the longest way of a reply's end
     retention_days: Positive = 30  # days; `prune_failures` deletes what is older
     max_traceback_chars: Positive = 20_000  # characters kept of one traceback, its end first

@@ -78,7 +78,7 @@ def configure(*, as_json: bool, level: str) -> None:
     global _is_background
     _is_background = True
     # Who called, from which thread and process: in no line, and found out anew for every one. The switches are those
-    # that the standard library's logging HOWTO names under "Optimization".
+    # that the standard library's logging HOWTO names under "Optimization"; `stack_info=True` is ignored with them.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import compress, count
 from urllib.parse import quote, unquote, urlsplit
@@ -181,12 +182,14 @@ def _without_stretches(text: str, grams: set[str]) -> str:
 
 # Replaced, never changed: what other threads remember is of the secrets that they asked with.
 _kept: frozenset[str] = frozenset()
+_keeping = threading.Lock()
 
 
 def keep_secret(value: str) -> None:
     """From now on, never show `value`. For keys that are in no setting."""
     global _kept
-    _kept |= {value}
+    with _keeping:
+        _kept |= {value}
 
 
 @functools.lru_cache(maxsize=2)

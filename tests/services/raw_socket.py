@@ -122,8 +122,8 @@ class RawSocket:
         self.close()
 
 
-def text_frame(text: str) -> bytes:
-    return _frame(_TEXT, text.encode())
+def text_frame(text: str, mask: bytes = bytes(4)) -> bytes:
+    return _frame(_TEXT, text.encode(), mask)
 
 
 def ping_frame(payload: bytes) -> bytes:
@@ -137,8 +137,8 @@ def fragments(text: str, at: int) -> bytes:
     return bytes(first) + _frame(0, text[at:].encode())
 
 
-def _frame(kind: int, payload: bytes) -> bytes:
-    """A frame of a client, masked with zeros."""
+def _frame(kind: int, payload: bytes, mask: bytes = bytes(4)) -> bytes:
+    """A frame of a client; masked with zeros, it can be made once and sent often."""
     length = len(payload)
     if length < 126:
         head = struct.pack("!BB", 0x80 | kind, 0x80 | length)
@@ -146,4 +146,5 @@ def _frame(kind: int, payload: bytes) -> bytes:
         head = struct.pack("!BBH", 0x80 | kind, 0x80 | 126, length)
     else:
         head = struct.pack("!BBQ", 0x80 | kind, 0x80 | 127, length)
-    return head + bytes(4) + payload
+    masked = bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload)) if any(mask) else payload
+    return head + mask + masked

@@ -146,6 +146,23 @@ class TestLogin:
         await tab.expect("goodbye")
         assert await tab.expect_close() == 4000
 
+    async def test_everybody_has_their_turn_while_people_come_and_come(self, alice, bob, configure, monkeypatch):
+        """Whoever comes is looked at, and somebody comes during each look: that must not put off all the others."""
+        configure(access_check_s=0.2)
+        hers, his = await alice.connect(), await bob.connect()
+        watch, look = runtime.current().access, access.Access._look
+        (guest,) = [each for each in runtime.current().connections.values() if each.user_id == bob.user_id]
+
+        async def look_while_somebody_comes(self, guests):
+            watch.look_at((guest,))
+            await look(self, guests)
+
+        monkeypatch.setattr(access.Access, "_look", look_while_somebody_comes)
+        watch.look_at((guest,))
+        await get_user_model().objects.filter(pk=alice.user_id).aupdate(is_active=False)
+        await _expect_end(hers)
+        await his.close()
+
     async def test_everybody_stays_while_the_database_does_not_answer(self, alice, configure, monkeypatch, log_lines):
         configure(access_check_s=0.05)
         tab = await alice.connect()

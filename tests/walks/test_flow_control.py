@@ -154,7 +154,8 @@ def test_frames_are_read_however_they_are_cut_and_mixed(server, alice, seed):
     """Whole texts go past the server's parser, everything else through it: the order is that of the client."""
     choose = random.Random(seed)
     asked = [json.dumps({"type": "ping", "ref": f"r{number}"}) for number in range(60)]
-    kinds = [text_frame, text_frame, lambda text: fragments(text, 7), lambda text: text_frame(text) + ping_frame(b"?")]
+    usual = [lambda text: text_frame(text, choose.randbytes(4)), text_frame]
+    kinds = [*usual, lambda text: fragments(text, 7), lambda text: text_frame(text) + ping_frame(b"?")]
     sent = b"".join(choose.choice(kinds)(text) for text in asked)
     with RawSocket(alice) as client:
         client.receive()

@@ -47,13 +47,16 @@ async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobody
         ack = await device.say("hello", ref="r1")
         told = await device.expect("error", reply_id=ack["reply_id"], timeout=15)
         assert told["error"]["code"] == "DATABASE_ERROR"
+        assert told["error"]["outcome"] == "saved"  # the question; nothing of the answer
         reply = await Reply.objects.aget(pk=ack["reply_id"])
         assert (reply.state, reply.text, reply.error["reference"]) == ("failed", "", told["error"]["reference"])
+        assert reply.error == told["error"]
+        assert reply.total_ms is not None
         await asyncio.sleep(0.5)  # the lease of a reply without an end would be over
         assert await runtime.current().journal.claim_orphans() == []
     finally:
         await sync_to_async(_accept_texts)()
-    assert [row.reference for row in await failures()] == [told["error"]["reference"]]
+    assert [(row.reference, row.outcome) for row in await failures()] == [(told["error"]["reference"], "saved")]
     await device.close()
 
 
