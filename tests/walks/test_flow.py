@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 
-from chat import jobs, runtime, sessions
+from chat import flow, jobs, runtime, sessions
 from chat.models import ChatSession
 from chat.outbox import Outbox
 from tests.walks.stalled import StalledSocket
@@ -105,3 +106,21 @@ async def test_a_query_that_takes_too_long_is_told_as_unknown(alice, configure, 
     ack = await device.say("hello", ref="r1")
     assert ack["seq"] == 1
     await device.close()
+
+
+async def test_middleware_between_the_server_and_us_is_not_passed_by():
+    """Flow control takes the server's queue for itself: only where nobody else reads from it."""
+    protocol = type(
+        "WebSocketProtocol", (), {"__module__": "daphne.ws_protocol", "application_queue": asyncio.Queue()}
+    )()
+
+    async def receive():
+        return await protocol.application_queue.get()
+
+    async def send(protocol, event): ...
+
+    event = {"type": "websocket.connect"}
+    protocol.application_queue.put_nowait(event)
+    between = flow.of(receive, functools.partial(send, protocol))
+    assert type(between) is flow.Flow
+    assert await between.receive() == event
