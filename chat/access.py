@@ -81,9 +81,12 @@ class Access:
                 self._suspects.update(self._guests())
                 next_round = loop.time() + conf.chat().access_check_s
             self._wake.clear()
-            suspects, self._suspects = list(self._suspects), set()
-            for start in range(0, len(suspects), _CHUNK):
-                await self._look(suspects[start : start + _CHUNK])
+            await self._look_at_suspects()
+
+    async def _look_at_suspects(self) -> None:
+        suspects, self._suspects = list(self._suspects), set()
+        for start in range(0, len(suspects), _CHUNK):
+            await self._look(suspects[start : start + _CHUNK])
 
     async def _look(self, guests: list[Guest]) -> None:
         try:

@@ -56,6 +56,7 @@ class TestTwoServers:
         key = {
             "SECRET_KEY": "k" * 20 + "abcdefghijklmnopqrstuvwxyz0123456789",
             "CHAT_CHECKPOINT_S": "30",  # seconds; that long would a stop take that only the database tells
+            "CHAT_LEASE_S": "90",
         }
         one = start_daphne(database_url, redis_url=redis_server.url, variables=key)
         two = start_daphne(database_url, redis_url=redis_server.url, variables=key)

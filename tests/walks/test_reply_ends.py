@@ -40,7 +40,7 @@ async def test_an_end_that_cannot_be_stored_is_told_once_and_stored_when_that_is
 
 async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobodys_orphan(alice, configure, failures):
     """No database that is well refuses a text: a trigger does, as a constraint of a deployment's own would."""
-    configure(lease_s=0.4, checkpoint_s=5)
+    configure(lease_s=1, checkpoint_s=0.3)
     device = await alice.connect()
     await sync_to_async(_refuse_texts)()
     try:
@@ -52,7 +52,7 @@ async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobody
         assert (reply.state, reply.text, reply.error["reference"]) == ("failed", "", told["error"]["reference"])
         assert reply.error == told["error"]
         assert reply.total_ms is not None
-        await asyncio.sleep(0.5)  # the lease of a reply without an end would be over
+        await asyncio.sleep(1.2)  # the lease of a reply without an end would be over
         assert await runtime.current().journal.claim_orphans() == []
     finally:
         await sync_to_async(_accept_texts)()
