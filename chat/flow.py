@@ -94,7 +94,7 @@ class DaphneFlow(Flow):
         queue = protocol.application_queue
         while not queue.empty():
             self.put_nowait(queue.get_nowait())
-        vars(queue).clear()  # who called us holds it to the end: three kilobytes that nobody asks for anything
+        vars(queue).clear()  # who called us holds it to the end: memory that nobody asks for anything
         protocol.application_queue = self
         protocol.dataReceived = self._read
         protocol.onPing = self._answer_ping
@@ -162,7 +162,7 @@ class DaphneFlow(Flow):
     # --- Reading ---
 
     def _read(self, data: bytes) -> None:
-        """Take whole texts out of what has arrived, past the server's parser: it costs four times as much.
+        """Take whole texts out of what has arrived, past the server's parser, which costs far more.
 
         Between two frames only, and while no pong is awaited: the parser notes every sign of life.
         """

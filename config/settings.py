@@ -132,7 +132,7 @@ def _database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN, where waiting is safe, not at the first write
             "timeout": 2,  # seconds for the write lock; below what a person waits for an answer
             # WAL: readers and the writer do not hold each other up. Pages that are written again and again go into the
-            # database once in 4000 of the log (16 MiB), not in 1000: a seventh of the processor time of a message.
+            # database once in 4000 of the log (16 MiB), not in 1000.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000",
         }
         # Each HTTP request is a thread of its own: one that does not close its connection leaves the file open. The

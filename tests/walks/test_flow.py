@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from unittest.mock import Mock
 
 from chat import flow, jobs, runtime, sessions
 from chat.models import ChatSession
@@ -124,3 +125,20 @@ async def test_middleware_between_the_server_and_us_is_not_passed_by():
     between = flow.of(receive, functools.partial(send, protocol))
     assert type(between) is flow.Flow
     assert await between.receive() == event
+
+
+async def test_who_waits_for_room_hears_that_the_client_is_gone():
+    """A client that vanished makes no room any more; and what it said to be let in is not kept."""
+    protocol = Mock(application_queue=asyncio.Queue(), maxFramePayloadSize=0, maxMessagePayloadSize=0)
+    protocol.clean_headers, protocol.http_headers = [(b"cookie", b"sessionid=canary")], {"cookie": "sessionid=canary"}
+    held = flow.DaphneFlow(protocol)
+    held.forget_handshake()
+    assert (protocol.clean_headers, protocol.http_headers, protocol.http_request_data) == ([], {}, b"")
+    held.hold(flow.Hold.OUTBOX)
+    held.pauseProducing()
+    waiting = [asyncio.create_task(held.receive()), asyncio.create_task(held.wait_until_writable())]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    gone = {"type": "websocket.disconnect", "code": 1006}
+    protocol.application_queue.put_nowait(gone)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [gone, None]
