@@ -191,10 +191,17 @@ class Soak:
         deadline = time.time() + SETTLE_S
         while time.time() < deadline:
             if not any(device.outbox for device in self._devices()) and await on_thread(self._are_settled):
-                await asyncio.sleep(1.0)  # rows and log lines are written in batches
+                await self._await_rows(deadline)
                 return
             await asyncio.sleep(0.3)
         self.report("not settled in time: what is missing will be counted")
+
+    async def _await_rows(self, deadline: float) -> None:
+        """Rows and log lines are written in batches, and a row that the database did not take is tried again."""
+        while time.time() < deadline:
+            await asyncio.sleep(1.0)
+            if not verdict.unrecorded(await on_thread(truth.read, self.deployment)):
+                return
 
     def _are_settled(self) -> bool:
         if not truth.are_replies_over(self.deployment):

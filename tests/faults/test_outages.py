@@ -14,6 +14,7 @@ import pytest
 
 from tests.services.databases import PEOPLE, MigratedDatabases
 from tests.services.postgres import PostgresServer
+from tests.services.process import wait_until
 from tests.services.redis import RedisServer
 from tests.services.server import DaphneServer
 from tests.services.websocket import Frame, SocketClient
@@ -165,6 +166,15 @@ async def test_while_postgresql_only_reads_answers_and_records_wait(
 
 
 def let_write(server: PostgresServer, may_write: bool) -> None:
+    """Change the setting, and wait until it holds for every connection."""
+    read_only = "off" if may_write else "on"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'off' if may_write else 'on'}")
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {read_only}")
         connection.execute("SELECT pg_reload_conf()")
+
+    def is_read() -> bool:
+        # The postmaster tells all its processes before it makes a new one, and each looks before its next statement.
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            return connection.execute("SHOW default_transaction_read_only").fetchone() == (read_only,)
+
+    wait_until(is_read, "PostgreSQL has read its settings", 10)

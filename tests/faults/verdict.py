@@ -172,9 +172,8 @@ def _failures(truth: Truth, ledger: Ledger, people: list[Person]) -> Iterator[Fi
     for reference, count in Counter(line.reference for line in truth.lines).items():
         if count > 1:
             yield "failures_untold", f"{reference} has {count} ERROR lines"
-    for reference, line in lines.items():
-        if reference not in rows and not _died_within(line, KILLED_ROWS_S):
-            yield "failures_untold", f"{reference} ({line.code}, {line.stage}) has a line and no row"
+    for line in unrecorded(truth):
+        yield "failures_untold", f"{line.reference} ({line.code}, {line.stage}) has a line and no row"
     for reference, row in rows.items():
         if reference not in lines and not _is_near(row.at, kills, KILLED_LINES_S):
             yield "failures_untold", f"{reference} ({row.code}, {row.stage}) has a row and no line"
@@ -182,6 +181,15 @@ def _failures(truth: Truth, ledger: Ledger, people: list[Person]) -> Iterator[Fi
         if reference not in lines and not _is_near(at, kills, KILLED_LINES_S):
             yield "failures_untold", f"{reference} was told and has no line"
     yield from _untold(truth, ledger, people, lines)
+
+
+def unrecorded(truth: Truth) -> list[LoggedFailure]:
+    """The lines of failures that have no row, unless their process was killed with it in its hands."""
+    stored = {row.reference for row in truth.failures}
+    lines = {line.reference: line for line in truth.lines}
+    return [
+        line for reference, line in lines.items() if reference not in stored and not _died_within(line, KILLED_ROWS_S)
+    ]
 
 
 def _untold(truth: Truth, ledger: Ledger, people: list[Person], lines: dict[str, LoggedFailure]) -> Iterator[Finding]:
