@@ -6,6 +6,7 @@ import msgspec
 
 from chat import protocol
 from chat.entries import Draft, Stored
+from chat.models import ReplyPhase
 from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
 
@@ -21,6 +22,8 @@ def user_message(stored: Stored, draft: Draft) -> protocol.UserMessageFrame:
         client_ref=draft.ref,
         model_id=draft.model_id or None,
         metadata=draft.metadata or None,  # type: ignore[arg-type]  # checked by decode
+        # Who hears no more of the answer knows by this that there is one to ask for.
+        reply=protocol.ReplyState(reply_id=stored.reply_id, state=ReplyPhase.PENDING) if stored.reply_id else None,
     )
 
 

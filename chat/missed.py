@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import router
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Length
 from django.utils import timezone
 
 from chat import sessions
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply
 from chat.sessions import MessageFacts, ReplyFacts, as_uuid
+
+_MAX_SILENT_RETRIES = 20  # of one session, the newest; more than anybody does while another device is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,31 @@ class SilentEnd:
 
 
 def read(
-    session_id: str, *, after: int | None, limit: int, max_chars: int, reply_ids: Collection[str] = ()
+    session_id: str,
+    *,
+    after: int | None,
+    limit: int,
+    max_chars: int,
+    reply_ids: Collection[str] = (),
+    with_silent_retries: bool = False,
 ) -> Missed | None:
     """Return what comes after `after` (None: no messages), at most `limit` messages and about `max_chars`.
 
     One message is always among them, however long. None: the session is gone.
+
+    Args:
+        reply_ids: Replies to return besides those that run.
+        with_silent_retries: Also the retries up to `after` that ended without text: no number tells of them.
     """
     session = ChatSession.objects.using(_alias()).filter(pk=as_uuid(session_id)).first()
     if session is None:
         return None
     messages = [] if after is None else _page(session, after, limit, max_chars)
     top = max(session.last_seq, messages[-1].seq if messages else 0)
-    return Missed(session_id, messages, top, _replies(session, reply_ids))
+    replies = _replies(session, reply_ids)
+    if with_silent_retries and after:
+        replies |= _as_missed(_silent_retries(session, after))
+    return Missed(session_id, messages, top, replies)
 
 
 def _page(session: ChatSession, after: int, limit: int, max_chars: int) -> list[MessageFacts]:
@@ -81,7 +96,17 @@ def _replies(session: ChatSession, reply_ids: Collection[str]) -> dict[str, Miss
     wanted = Q(state__in=RUNNING)
     if reply_ids:
         wanted |= Q(pk__in=[as_uuid(reply_id) for reply_id in reply_ids])
-    replies = Reply.objects.using(_alias()).filter(wanted, session=session).order_by("created_at")
+    return _as_missed(Reply.objects.using(_alias()).filter(wanted, session=session).order_by("created_at"))
+
+
+def _silent_retries(session: ChatSession, up_to: int) -> QuerySet[Reply]:
+    """The latest answers, to messages up to this `seq`, that are a second attempt or later and left no text."""
+    later = Reply.objects.using(_alias()).filter(message=OuterRef("message"), attempt__gt=OuterRef("attempt"))
+    silent = Reply.objects.using(_alias()).filter(session=session, attempt__gt=1, answer=None, message__seq__lte=up_to)
+    return silent.exclude(Exists(later)).exclude(state__in=RUNNING).order_by("-created_at")[:_MAX_SILENT_RETRIES]
+
+
+def _as_missed(replies: QuerySet[Reply]) -> dict[str, MissedReply]:
     return {
         str(reply.pk): MissedReply(sessions.reply_facts(reply), reply.answer.seq if reply.answer else None)
         for reply in replies.select_related("answer")

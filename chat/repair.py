@@ -57,10 +57,10 @@ class Repairs:
         self._waiting[session_id] = {patient}
         self._spawn(self._mend(session_id))
 
-    def show_running(self, patient: Patient, progress: Progress, found: Missed) -> None:
-        """Send what a connection that has just resumed must see of the replies that are being written."""
+    def show_replies(self, patient: Patient, progress: Progress, found: Missed) -> None:
+        """Send what a connection that has just resumed must see of replies that have no message, or not yet."""
         for reply_id, reply in found.replies.items():
-            if reply.is_running and reply_id not in progress.ended:
+            if reply.seq is None and reply_id not in progress.ended:
                 progress.expect(reply_id)
                 self._mend_reply(patient, progress, reply_id, found)
 

@@ -1,4 +1,4 @@
-"""`resume`: a page of what the client missed, then `resumed`, then the replies that are running.
+"""`resume`: a page of what the client missed, then `resumed`, then the replies that no number tells of.
 
 The connection is registered before the page is read, so nothing falls in between; live frames wait until the page is
 sent. A page is as long as the outbox has room for. The client asks for the next one; if it does not, repair sends it.
@@ -32,7 +32,7 @@ async def handle(connection: Connection, message: protocol.Resume) -> None:
         )
         progress.note_top(top)
         if reached >= top:
-            connection.runtime.repairs.show_running(connection, progress, page.found)
+            connection.runtime.repairs.show_replies(connection, progress, page.found)
 
 
 def _read(session_id: str, user_id: str, last_seq: int) -> Page:
@@ -41,5 +41,11 @@ def _read(session_id: str, user_id: str, last_seq: int) -> Page:
     # A client that is ahead of us, or too far behind, starts from the newest page.
     recovered = 0 <= top - last_seq <= settings.resume_limit
     after = last_seq if recovered else max(0, top - settings.resume_page)
-    found = missed.read(session_id, after=after, limit=settings.resume_page, max_chars=settings.outbox_chars // 2)
+    found = missed.read(
+        session_id,
+        after=after,
+        limit=settings.resume_page,
+        max_chars=settings.outbox_chars // 2,
+        with_silent_retries=True,
+    )
     return Page(after, found or Missed(session_id, [], top, {}), recovered)

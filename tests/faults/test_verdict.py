@@ -23,7 +23,7 @@ NOW = 1_000_000.0
 QUESTION = StoredMessage("m1", SESSION, 1, "user", "hello", "r1")
 ANSWER = StoredMessage("m2", SESSION, 2, "ai", "good day", None)
 SECOND = StoredMessage("m3", SESSION, 3, "user", "again", "r2")
-REPLY = StoredReply("a1", SESSION, "m1", 1, "partial", "E-1", has_text=True)
+REPLY = StoredReply("a1", SESSION, "m1", 1, "partial", "E-1")
 LIFE = Life(0, NOW - 100, 0)
 
 

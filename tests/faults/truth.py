@@ -37,7 +37,6 @@ class StoredReply:
     attempt: int
     state: str
     reference: str | None
-    has_text: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def read(deployment: Deployment) -> Truth:
         "SELECT s.id, s.last_seq, u.username FROM chat_chatsession s JOIN auth_user u ON u.id = s.owner_id",
     )
     messages = _query(deployment, "SELECT id, session_id, seq, sender, content, client_ref FROM chat_chatmessage")
-    replies = _query(deployment, "SELECT id, session_id, message_id, attempt, state, error, answer_id FROM chat_reply")
+    replies = _query(deployment, "SELECT id, session_id, message_id, attempt, state, error FROM chat_reply")
     failures = _query(
         deployment,
         "SELECT reference, stage, code, connection_id, reply_id, ref, occurred_at, deliveries, drops "
@@ -92,12 +91,7 @@ def read(deployment: Deployment) -> Truth:
         {_key(row[0]): row[1] for row in sessions},
         {_key(row[0]): row[2] for row in sessions},
         [StoredMessage(_key(row[0]), _key(row[1]), *row[2:]) for row in messages],
-        [
-            StoredReply(
-                _key(row[0]), _key(row[1]), _key(row[2]), row[3], row[4], _reference(row[5]), row[6] is not None
-            )
-            for row in replies
-        ],
+        [StoredReply(_key(row[0]), _key(row[1]), _key(row[2]), row[3], row[4], _reference(row[5])) for row in replies],
         [StoredFailure(*row[:6], _moment(row[6]), *row[7:]) for row in failures],
     )
     for life, text in deployment.log_by_life():

@@ -127,8 +127,7 @@ def _view(truth: Truth, session_id: str, view: Conversation, who: str) -> Iterat
             continue
         shown = view.answers.get(reply.reply_id)
         if shown is None:
-            # A retry from elsewhere that never said a word leaves nothing that `resume` could bring.
-            if latest[reply.message_id] is reply and (reply.attempt == 1 or reply.has_text):
+            if latest[reply.message_id] is reply:
                 yield "unanswered", f"{who} knows nothing of reply {reply.reply_id} ({reply.state})"
         elif shown.state is None:
             yield (

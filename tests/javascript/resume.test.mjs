@@ -73,6 +73,23 @@ describe("resume", () => {
     assert.equal(server.received("resume")[0].last_seq, 6);
   });
 
+  it("tells of a retry elsewhere that failed without text, once", () => {
+    const error = { code: "LLM_TIMEOUT", message: "Too long." };
+    const known = userMessage(3, { reply: { reply_id: "r3", state: "failed", error } });
+    const { client, server, of } = startInSession(3);
+    client.follow(SESSION, [known]);
+    const again = (reply_id) => ({ type: "error", session_id: SESSION, reply_id, in_reply_to: "m3", error });
+    reconnect(server);
+    server.resume([], { to: 3 });
+    server.push(again("r3"), again("r3b"));
+    reconnect(server);
+    server.resume([], { to: 3 });
+    server.push(again("r3"), again("r3b"));
+    assert.deepEqual(of("error").map(({ reply_id, message_id, state }) => [reply_id, message_id, state]), [
+      ["r3b", "m3", "failed"],
+    ]);
+  });
+
   it("leaves a refused resume to the person, and lets messages go: they register anew", () => {
     const { client, server, of } = startInSession(3);
     reconnect(server);

@@ -108,6 +108,53 @@ class TestResume:
         assert stored.content == text
         assert "ten seconds" in text
 
+    async def test_a_new_message_names_its_answer_to_the_other_devices(self, alice):
+        """One that is cut off right after it asks for the answer when it comes back, however that ended."""
+        laptop, phone = await alice.connect(), await alice.connect()
+        ack = await laptop.say("hello", ref="r1")
+        await laptop.answer(ack["reply_id"])
+        await phone.send("resume", session_id=ack["session_id"], last_seq=2)
+        await phone.expect("resumed")
+        second = await laptop.say("and again", ref="r2", session_id=ack["session_id"])
+        heard = await phone.expect("user_message", message_id=second["message_id"])
+        assert heard["reply"] == {"reply_id": second["reply_id"], "state": "pending"}
+
+    async def test_a_retry_that_left_no_text_is_told_to_who_was_away(self, alice):
+        """Its question was known and it has no number; only the latest answer counts, and only where none has one."""
+        session_id = await _conversation(alice.user_id, 4)
+        question = {message.seq: message async for message in ChatMessage.objects.filter(session_id=session_id)}
+
+        async def reply(seq: int, attempt: int, **facts: object) -> str:
+            lease = {"lease_until": timezone.now(), "ended_at": timezone.now()}
+            owner = {"session_id": session_id, "owner_key": alice.user_id}
+            made = await Reply.objects.acreate(message=question[seq], attempt=attempt, **owner, **lease, **facts)
+            return str(made.pk)
+
+        error = {
+            "code": "LLM_TIMEOUT", "category": "service", "message": "Too long.", "recoverable": True,
+            "outcome": "saved", "reference": "E-2345-6789", "actions": ["retry"], "attempt": 2,
+        }  # fmt: skip
+        first = {"state": "failed", "error": error | {"attempt": 1}}
+        await reply(1, 1, **first)
+        failed = await reply(1, 2, state="failed", error=error)
+        await reply(2, 1, **first)
+        stopped = await reply(2, 2, state="stopped")
+        await reply(3, 1, **first)
+        await reply(4, 1, **first)
+        await reply(4, 2, state="failed", error=error)
+        await reply(4, 3, state="complete", answer=await ChatMessage.objects.acreate(
+            session_id=session_id, seq=5, sender="ai", content="At last."
+        ))  # fmt: skip
+        await ChatSession.objects.filter(pk=session_id).aupdate(last_seq=5)
+
+        device = await alice.connect()
+        await device.send("resume", session_id=session_id, last_seq=5)
+        await device.expect("resumed")
+        await device.expect("error", reply_id=failed, in_reply_to=str(question[1].pk), error=error)
+        await device.expect("ai_response", reply_id=stopped, state="stopped", content_length=0)
+        told = [frame["reply_id"] for frame in await device.rest() if "reply_id" in frame]
+        assert set(told) <= {failed, stopped}
+
 
 def _read(person, session_id):
     answer = person.client.get(f"/chat/sessions/{session_id}")

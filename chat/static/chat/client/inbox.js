@@ -194,7 +194,7 @@ export class Inbox {
     if (!reply) return;
     const found = { ...reply, session_id: track.sessionId, in_reply_to: message_id };
     if (RUNNING.has(reply.state)) this.openReply(track, found);
-    else if (!track.open.has(reply.reply_id)) return;
+    else if (!track.open.has(reply.reply_id)) track.end(reply.reply_id); // known by this message, however often it is told
     // A reply that has text has a message of its own, which follows; one that ended without has nothing but this.
     else if (reply.error) this.#onReplyError(track, found);
     else if (reply.state === "stopped") this.#finish(track, { ...found, metadata: { done: "true" } });
