@@ -85,7 +85,7 @@ class Writer:
     # --- On the thread ---
 
     def _run(self) -> None:
-        use_own_connections(timeout=_LOCK_S)
+        use_own_connections(lock_s=_LOCK_S)
         try:
             while (gathered := self._gather()) is not None:
                 self._commit(gathered)
