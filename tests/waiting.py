@@ -8,6 +8,24 @@ from collections.abc import Callable
 POLL_S = 0.01
 
 
+class TooSlow(AssertionError):
+    """A limit on the clock was missed.
+
+    The machine may have stood still meanwhile. So a test that ends in this is run again, twice at most (`addopts` in
+    pyproject.toml), and no other is. What must never happen is asserted in other words.
+    """
+
+
+def in_time(took_s: float, limit_s: float, what: str) -> None:
+    """Hold `what` to its time limit.
+
+    Raises:
+        TooSlow: it took longer.
+    """
+    if took_s > limit_s:
+        raise TooSlow(f"{what} took {took_s:.2f} s, and has {limit_s:g} s")
+
+
 async def until(is_done: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
     """Poll until `is_done()` is true.
 

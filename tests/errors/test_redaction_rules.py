@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from errors import redaction
 from errors.redaction import SECRET_MARK, TEXT_MARK, Redactor, redact, redact_end
+from tests.waiting import in_time
 
 KEY = "canary" + "k3y" * 15
 
@@ -145,7 +146,7 @@ def test_hostile_text_costs_no_more_than_its_length(name):
     """A client chooses what an exception quotes; the event loop must not stand still over it (it did, for a second)."""
     began = time.thread_time()
     redact(HOSTILE[name])
-    assert time.thread_time() - began < 0.25
+    in_time(time.thread_time() - began, 0.25, "redacting it")
 
 
 def test_a_long_message_does_not_make_a_short_exception_expensive():
@@ -154,4 +155,4 @@ def test_a_long_message_does_not_make_a_short_exception_expensive():
     began = time.thread_time()
     for _ in range(5):
         redact("INVALID_FORMAT: DecodeError", (said,))
-    assert time.thread_time() - began < 0.1
+    in_time(time.thread_time() - began, 0.1, "redacting it five times")

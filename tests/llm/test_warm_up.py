@@ -12,9 +12,10 @@ from pathlib import Path
 
 from chat.models import Reply
 from chat.protocol import ModelInfo
+from tests.waiting import in_time
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-_LOADING_S = 0.8  # seconds
+_LOADING_S = 2.0  # seconds
 
 # A server process from its start to its first question, as far as imports go.
 _PROCESS = """
@@ -81,4 +82,4 @@ async def test_a_replys_time_begins_when_its_provider_is_loaded(alice, configure
     ack = await device.say("hello", ref="r1")
     assert await device.answer(ack["reply_id"]) == "at last"
     reply = await Reply.objects.aget(pk=ack["reply_id"])
-    assert reply.total_ms < _LOADING_S / 2 * 1000
+    in_time(reply.total_ms / 1000, _LOADING_S / 2, "the reply without the loading")

@@ -214,7 +214,7 @@ async def test_signing_out_closes_this_process_while_the_layer_is_away(alice, se
     }
     tab = await alice.connect()
     await asyncio.to_thread(alice.client.post, "/chat/logout/")
-    assert await tab.expect_close(timeout=0.5) == 4502
+    assert await tab.expect_close() == 4502
 
 
 def _fail(_):

@@ -132,7 +132,7 @@ async def test_who_sends_without_end_is_held_by_tcp_and_delays_nobody(server, al
                 count = 0
                 while not flood.done():
                     await socket.send(type="user_message", content="me too", ref=f"{count}", session_id=session_id)
-                    await socket.expect("ack", ref=f"{count}", timeout=2)
+                    await socket.expect("ack", ref=f"{count}", timeout=5)
                     count += 1
             assert count > 3
             assert high_kb() - before_kb < 3 * MIB

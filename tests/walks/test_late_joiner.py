@@ -22,9 +22,9 @@ async def test_it_goes_on_from_the_right_character_at_another_process(start_daph
     await phone.send(type="resume", session_id=ack["session_id"], last_seq=0)
     await phone.expect("resumed")
     # The checkpoint has what was said until a second ago; what came since was held, or comes with the next one.
-    first = await phone.expect("ai_response", reply_id=ack["reply_id"], timeout=2.5)
+    first = await phone.expect("ai_response", reply_id=ack["reply_id"], timeout=5)
     assert first["offset"] == 0
-    second = await phone.expect("ai_response", reply_id=ack["reply_id"], timeout=2.5)
+    second = await phone.expect("ai_response", reply_id=ack["reply_id"], timeout=5)
     assert second["metadata"]["done"] == "false"
 
     end = await phone.expect("ai_response", reply_id=ack["reply_id"], metadata=DONE, timeout=20)

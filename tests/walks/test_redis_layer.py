@@ -9,6 +9,7 @@ import pytest
 
 from chat import push
 from tests.services.databases import PEOPLE
+from tests.waiting import in_time
 
 STOP_S = 0.5  # seconds on a busy machine; 0.2 on an idle one
 
@@ -93,7 +94,7 @@ class TestTwoServers:
         asked = time.monotonic()
         for socket in (laptop, phone):
             await socket.expect("ai_response", reply_id=ack["reply_id"], state="stopped")
-        assert time.monotonic() - asked < STOP_S
+        in_time(time.monotonic() - asked, STOP_S, "the stop at the other process")
 
         # Signing out at one process closes the tab at the other; the view waits for no layer.
         await asyncio.to_thread(browser.sign_out)
