@@ -55,7 +55,7 @@ class Journal:
         Returns after COMMIT. The same `ref` again returns what was stored the first time, as `duplicate`.
 
         Raises:
-            ChatError: NOT_FOUND, SESSION_ENDED, DUPLICATE_MISMATCH, TOO_MANY_REQUESTS (too many replies are running);
+            ChatError: NOT_FOUND, SESSION_ENDED, DUPLICATE_MISMATCH, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP;
                 SERVER_BUSY when the queue is full; DATABASE_ERROR, with outcome `unknown` where the commit may have
                 happened.
         """
@@ -74,7 +74,7 @@ class Journal:
         """Return the running or complete reply to a message, or a new pending one.
 
         Raises:
-            ChatError: NOT_FOUND, SESSION_ENDED, TOO_MANY_REQUESTS, SERVER_BUSY, DATABASE_ERROR.
+            ChatError: NOT_FOUND, SESSION_ENDED, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP, SERVER_BUSY, DATABASE_ERROR.
         """
         retried: Retried = await self._submit(
             Retry(

@@ -199,7 +199,7 @@ class TestReplies:
         )
         refused = [result for result in results if isinstance(result, ChatError)]
         assert len(refused) == 7
-        assert {error.spec.code for error in refused} == {"TOO_MANY_REQUESTS"}
+        assert {(error.spec.code, error.spec.name) for error in refused} == {("TOO_MANY_REQUESTS", "TOO_MANY_ANSWERS")}
         assert len(await replies()) == 3
 
     async def test_ending_again_returns_the_end_that_was_stored(self, alice, journal):

@@ -167,6 +167,21 @@ describe("refusals", () => {
     assert.equal(client.pending(SESSION)[0].error.code, "SERVER_BUSY");
   });
 
+  it("waits as long as it takes for answers that are being written, and no day for a new allowance", () => {
+    const { client, server, of } = startInSession(3);
+    server.push(userMessage(4, { reply: { reply_id: "r4", state: "pending" } }));
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    const answering = { code: "TOO_MANY_REQUESTS", category: "rate_limit", actions: ["retry"], retry_after: 3_000 };
+    for (let round = 0; round < 10; round += 1) {
+      server.push(refusal(item.ref, answering));
+      clock.pass(3_000);
+    }
+    assert.equal(server.received("user_message").length, 11);
+    server.push(refusal(item.ref, { ...answering, retry_after: 7_200_000 }));
+    assert.equal(of("error").at(-1).retryAt, undefined);
+    assert.equal(client.pending(SESSION)[0].error.code, "TOO_MANY_REQUESTS");
+  });
+
   for (const [why, error] of [
     ["without a time", { code: "DATABASE_ERROR", actions: ["retry"] }],
     ["without an invitation", { code: "LLM_OVERLOADED", actions: [], retry_after: 1_000 }],

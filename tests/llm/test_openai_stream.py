@@ -92,6 +92,7 @@ async def test_a_person_who_used_up_the_day_is_told_when_it_ends(alice, use_prov
     await device.send("user_message", content="more", ref="r2", session_id=ack["session_id"])
     error = (await device.expect("error", ref="r2"))["error"]
     assert (error["code"], error["outcome"]) == ("TOO_MANY_REQUESTS", "rejected")
+    assert error["message"] == "You have used up what you may ask for today."
     assert 0 < error["retry_after"] <= 86_400_000
 
 

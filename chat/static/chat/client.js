@@ -73,6 +73,7 @@ export class ChatClient extends EventTarget {
       settings,
       (frame) => this.#connection.send(frame),
       (sessionId) => this.#inbox.isResuming(sessionId), // what was missed may show that the server has the message
+      () => this.#inbox.isAnswering,
     );
     this.#inbox = new Inbox({
       emit: (type, detail) => this.#emit(type, detail),

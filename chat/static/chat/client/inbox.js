@@ -60,6 +60,11 @@ export class Inbox {
     return Boolean(this.#tracks.get(sessionId)?.resuming);
   }
 
+  /** Whether an answer is being written in a followed session. */
+  get isAnswering() {
+    return [...this.#tracks.values()].some((track) => track.open.size > 0);
+  }
+
   /** Ask for what was missed in every session; after each new connection. */
   resumeAll() {
     for (const track of this.#tracks.values()) {

@@ -8,6 +8,7 @@ import { Outbox } from "./outbox.js";
 import { Requests } from "./requests.js";
 
 const REPEATS_MAX = 3; // automatic repetitions after a refusal; then the person decides
+const PATIENCE_MS = 600_000; // nobody waits longer for a message to be sent by itself: the person decides when
 const ANSWER_DEADLINE_MS = 20_000; // what got no answer for so long is sent again; refs make that harmless
 
 export class Sender {
@@ -16,17 +17,20 @@ export class Sender {
   #options;
   #transmit;
   #isHeld;
+  #isAnswering;
 
   /**
    * @param {object} options see `ChatClient`
    * @param {(frame: object) => boolean} transmit hand a frame to the connection; false if there is none
    * @param {(sessionId: string) => boolean} isHeld no message may go to this session now
+   * @param {() => boolean} isAnswering an answer to this person is being written
    */
-  constructor(options, transmit, isHeld) {
+  constructor(options, transmit, isHeld, isAnswering) {
     this.#options = options;
     this.#outbox = new Outbox(options.storage, options.storageKey);
     this.#transmit = transmit;
     this.#isHeld = isHeld;
+    this.#isAnswering = isAnswering;
   }
 
   /** @returns {string} ref of the request */
@@ -127,8 +131,11 @@ export class Sender {
 
   /** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */
   #repeatAt(error, tries) {
-    const mayRepeat = error.actions?.includes("retry") && error.retry_after >= 1 && tries < REPEATS_MAX;
-    return mayRepeat ? this.#options.now() + error.retry_after : null;
+    const isTimed = error.retry_after >= 1 && error.retry_after <= PATIENCE_MS;
+    if (!error.actions?.includes("retry") || !isTimed) return null;
+    // Too many answers at once, perhaps: they end by themselves, however long that takes.
+    const waitsForAnswers = error.category === "rate_limit" && this.#isAnswering();
+    return tries < REPEATS_MAX || waitsForAnswers ? this.#options.now() + error.retry_after : null;
   }
 }
 
