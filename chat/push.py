@@ -3,7 +3,7 @@
     from chat import push
     push.broadcast(session_id, {"type": "notification", "content": "Your export is ready.", "metadata": {}})
 
-Delivery is at most once: what must not be lost belongs into the journal.
+Delivery is at most once: what must not be lost belongs in the journal.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 
 from chat import groups, hub
+from chat.encoded import Encoded
 
 
 async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
@@ -30,7 +31,7 @@ async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
 
     def send(one: hub.Hub) -> None:
         for frame in checked:
-            one.broadcast(group, frame)
+            one.send(group, Encoded.plain(frame))
 
     if not hub.call_hubs(send):
         await hub.send_alone(group, event)

@@ -115,11 +115,15 @@ class Repairs:
                 return False
             found = found or Missed(session_id, [], 0, {})  # the session is gone, and with it all that was missing
             rows = encoded_rows(found)
+        after = min(positions, default=0)
         has_moved = False
         for patient, progress in patients:
             if patient.progress(session_id) is not progress or progress.is_resuming:
                 continue
             before = _state(progress)
+            if found is not None and (progress.position or 0) < after:
+                progress.note_top(found.top)  # what was read begins beyond what it lacks: the next round is for it
+                continue
             self._treat(patient, progress, found, rows, is_end=bool(found and (not rows or rows[-1][0] >= found.top)))
             has_moved |= before != _state(progress)
         return has_moved

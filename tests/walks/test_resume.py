@@ -119,8 +119,8 @@ class TestResume:
         heard = await phone.expect("user_message", message_id=second["message_id"])
         assert heard["reply"] == {"reply_id": second["reply_id"], "state": "pending"}
 
-    async def test_a_retry_that_left_no_text_is_told_to_who_was_away(self, alice):
-        """Its question was known and it has no number; only the latest answer counts, and only where none has one."""
+    async def test_an_answer_that_left_no_text_is_told_to_who_was_away(self, alice):
+        """Its question was known and it has no number. The latest answer to a message counts, if it has no text."""
         session_id = await _conversation(alice.user_id, 4)
         question = {message.seq: message async for message in ChatMessage.objects.filter(session_id=session_id)}
 
@@ -139,7 +139,7 @@ class TestResume:
         failed = await reply(1, 2, state="failed", error=error)
         await reply(2, 1, **first)
         stopped = await reply(2, 2, state="stopped")
-        await reply(3, 1, **first)
+        only = await reply(3, 1, **first)
         await reply(4, 1, **first)
         await reply(4, 2, state="failed", error=error)
         await reply(4, 3, state="complete", answer=await ChatMessage.objects.acreate(
@@ -152,8 +152,9 @@ class TestResume:
         await device.expect("resumed")
         await device.expect("error", reply_id=failed, in_reply_to=str(question[1].pk), error=error)
         await device.expect("ai_response", reply_id=stopped, state="stopped", content_length=0)
+        await device.expect("error", reply_id=only, in_reply_to=str(question[3].pk))
         told = [frame["reply_id"] for frame in await device.rest() if "reply_id" in frame]
-        assert set(told) <= {failed, stopped}
+        assert set(told) <= {failed, stopped, only}
 
 
 def _read(person, session_id):
