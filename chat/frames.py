@@ -11,7 +11,6 @@ from chat.models import ReplyPhase
 from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
 
-
 log = structlog.stdlib.get_logger("chat.frames")
 
 

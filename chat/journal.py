@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import structlog
@@ -46,6 +46,7 @@ class Journal:
         self._writer = Writer(router.db_for_write(ChatMessage), runner, self._finish)
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[Job, None] = {}
+        self._messages: dict[Hashable, int] = {}  # how many of these store the same one
         self._fresh: list[Job] = []  # of this turn of the loop
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -144,7 +145,7 @@ class Journal:
         if not self._writer.withdraw(job):
             job.is_unwanted = True
             return False
-        self._in_flight.pop(job, None)
+        self._forget(job)
         job.future.cancel()
         return True
 
@@ -171,6 +172,8 @@ class Journal:
 
     def _put(self, job: Job) -> None:
         self._in_flight[job] = None
+        if (message := job.message) is not None:
+            self._messages[message] = self._messages.get(message, 0) + 1
         if not self._fresh:
             # What this turn of the loop brings goes over together: one wake-up of the thread, one transaction.
             self._loop.call_soon(self._hand_over)
@@ -185,10 +188,11 @@ class Journal:
     def _finish(self, jobs: Sequence[Job]) -> None:
         """Hand out what a batch brought."""
         for job in jobs:
-            self._in_flight.pop(job, None)
+            self._forget(job)
             if job.future.done():
                 self._hand_on(job)
             elif job.error is not None:
+                self._soften(job, job.error)
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
@@ -214,8 +218,23 @@ class Journal:
             outcome = Outcome.UNKNOWN
             if self._writer.withdraw(job):
                 outcome = Outcome.REJECTED
-                del self._in_flight[job]
+                self._forget(job)
             detail = f"no answer within {conf.chat().database_timeout_s} s"
-            job.future.set_exception(
-                ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
-            )
+            error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
+            self._soften(job, error)
+            job.future.set_exception(error)
+
+    def _soften(self, job: Job, error: Exception) -> None:
+        """Nothing was stored by this job; but the same message, sent before, may be in the hands of the database."""
+        is_rejected = isinstance(error, ChatError) and error.outcome is Outcome.REJECTED
+        if is_rejected and job.message in self._messages:
+            error.outcome = Outcome.UNKNOWN
+
+    def _forget(self, job: Job) -> None:
+        if job not in self._in_flight:
+            return
+        del self._in_flight[job]
+        if (message := job.message) is not None:
+            self._messages[message] -= 1
+            if not self._messages[message]:
+                del self._messages[message]

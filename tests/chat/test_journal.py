@@ -185,6 +185,24 @@ class TestFaults:
         ((job, result),) = handed_on
         assert (job.draft.ref, result.seq) == ("r1", 1)
 
+    async def test_nobody_is_told_rejected_while_the_same_message_may_be_stored(
+        self, alice, journal, quiet_session, monkeypatch, configure
+    ):
+        """The database hangs with it; sent again it waits behind itself, and is taken back in time."""
+        configure(database_timeout_s=0.3)
+        is_released, real = threading.Event(), jobs.Append.run
+        monkeypatch.setattr(jobs.Append, "run", lambda job, batch: is_released.wait(10) and real(job, batch))
+        outcomes = []
+        for ref in ("r1", "r1", "r2"):
+            with pytest.raises(ChatError) as caught:
+                await journal.append(draft(alice, session_id=str(quiet_session.pk), ref=ref))
+            outcomes.append(caught.value.outcome)
+        assert outcomes == ["unknown", "unknown", "rejected"]
+        is_released.set()
+        again = await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1"))
+        assert (again.seq, again.duplicate) == (1, True)
+        assert journal._messages == {}
+
     async def test_the_connection_of_the_journal_is_gone_after_the_end(self, journal, alice, quiet_session):
         await journal.append(draft(alice, session_id=str(quiet_session.pk)))
         await journal.aclose()

@@ -167,6 +167,23 @@ describe("refusals", () => {
     assert.equal(client.pending(SESSION)[0].error.code, "SERVER_BUSY");
   });
 
+  it("does not take a refusal for the whole truth when an earlier sending was not answered", () => {
+    const { client, server, of } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    server.close();
+    clock.pass(500);
+    server.accept();
+    server.resume([], { to: 3 });
+    const refused = { code: "SERVICE_ERROR", outcome: "rejected", actions: ["retry"] };
+    server.push(refusal(item.ref, refused));
+    assert.equal(of("error").at(-1).error.outcome, "unknown");
+    assert.equal(client.pending(SESSION)[0].error.outcome, "unknown");
+    client.discard(item.ref);
+    const other = client.say({ content: "Once", sessionId: SESSION });
+    server.push(refusal(other.ref, refused));
+    assert.equal(of("error").at(-1).error.outcome, "rejected");
+  });
+
   it("waits as long as it takes for answers that are being written, and no day for a new allowance", () => {
     const { client, server, of } = startInSession(3);
     server.push(userMessage(4, { reply: { reply_id: "r4", state: "pending" } }));

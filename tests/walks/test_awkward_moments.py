@@ -221,6 +221,8 @@ async def test_a_stored_error_of_another_version_is_left_out(alice, log_lines):
     shown = await device.expect("user_message", seq=1)
     assert shown["reply"] == {"reply_id": str(reply.pk), "state": "failed"}
     await device.expect("resumed")
-    assert [line["reply_id"] for line in log_lines if line["event"] == "chat.stored_error_unreadable"] == [str(reply.pk)]
+    assert [line["reply_id"] for line in log_lines if line["event"] == "chat.stored_error_unreadable"] == [
+        str(reply.pk)
+    ]
     answer = await asyncio.to_thread(alice.client.get, f"/chat/sessions/{session_id}")
     assert (answer.status_code, answer.json()["messages"][0]["reply"]["state"]) == (200, "failed")

@@ -76,12 +76,13 @@ export class Sender {
   /**
    * The server refused what was sent under a ref: repeat it later if the error says so, else give it up.
    *
-   * @returns {object} what it was about: {ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
+   * @returns {object} what it was about: {error, ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
    */
-  refuse(ref, error) {
+  refuse(ref, told) {
     const request = this.#requests.get(ref);
     const item = this.#outbox.get(ref);
     if (!request && !item) return {};
+    const error = item ? this.#outbox.weigh(ref, told) : told;
     const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
     const retryAt = this.#repeatAt(error, request?.tries ?? this.#outbox.tries(ref));
     if (retryAt) {
@@ -93,7 +94,7 @@ export class Sender {
       this.#outbox.refuse(ref, error);
     }
     const about = { session_id, message_id, retryAt };
-    return { ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
+    return { error, ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
   }
 
   /** The connection is gone: what was on its way is sent again over the next one. */
