@@ -226,8 +226,7 @@ class Journal:
 
     def _soften(self, job: Job, error: Exception) -> None:
         """Nothing was stored by this job; but the same message, sent before, may be in the hands of the database."""
-        is_rejected = isinstance(error, ChatError) and error.outcome is Outcome.REJECTED
-        if is_rejected and job.message in self._messages:
+        if isinstance(error, ChatError) and error.outcome is Outcome.REJECTED and job.message in self._messages:
             error.outcome = Outcome.UNKNOWN
 
     def _forget(self, job: Job) -> None:
