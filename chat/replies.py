@@ -33,6 +33,7 @@ from errors.taxonomy import Action, Outcome, Stage
 
 log = structlog.stdlib.get_logger("chat.replies")
 
+_LAST_ASKED_S = 0.1  # seconds for providers that hang, when the server ends
 _ACTIONS = tuple(Action)
 _ACTIONS_WITHOUT_CHOICE = tuple(action for action in Action if action is not Action.SWITCH_MODEL)
 
@@ -45,6 +46,7 @@ class Replies:
         self._backend = backend
         self._running: dict[str, ReplyStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()  # providers that hang; their replies have ended
         self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
         self._is_closing = False
@@ -83,6 +85,7 @@ class Replies:
             journal=self._journal,
             threads=self._threads,
             is_continued=is_continued,
+            adopt=self._adopt,
         )
         self._running[reply_id] = stream
         if self._is_closing:
@@ -200,6 +203,10 @@ class Replies:
                 exc if isinstance(exc, Exception) else RuntimeError(repr(exc)), RouteContext(Stage.REPLY)
             ).settle(None, deliveries=0)
 
+    def _adopt(self, provider: asyncio.Task[None]) -> None:
+        self._abandoned.add(provider)
+        provider.add_done_callback(self._abandoned.discard)
+
     @property
     def busy_sessions(self) -> set[str]:
         """The sessions of replies that run here, or have ended and are not told yet."""
@@ -225,3 +232,7 @@ class Replies:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        if self._abandoned:
+            for provider in self._abandoned:
+                provider.cancel()
+            await asyncio.wait(self._abandoned, timeout=_LAST_ASKED_S)  # they were asked before; the process ends

@@ -86,7 +86,8 @@ class Backend(Protocol):
         An empty piece says that the model is at work, as one that thinks before it speaks: from then on the time
         between two pieces is what counts.
 
-        Time limits are the caller's. Stopping closes the iterator: release the provider's connection then.
+        Time limits are the caller's. Stopping closes the iterator: release the provider's connection then, within a
+        second; the reply ends without it after that.
 
         Raises:
             ChatError: LLM_UNAVAILABLE, LLM_TIMEOUT, LLM_OVERLOADED, LLM_REFUSED, CONTEXT_TOO_LONG before the first
