@@ -19,6 +19,8 @@ from chat.models import RUNNING, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid
 from errors.keys import new_key
 
+MAX_CLAIMED = 20  # replies taken over in one go: each is a write more while others wait for theirs
+
 
 class EndReply(Job, eq=False, kw_only=True):
     """End a reply and store its text as a message. Only the process that runs it can."""
@@ -99,16 +101,14 @@ class RequestStop(Job, eq=False, kw_only=True):
 
 
 class ClaimOrphans(Job, eq=False, kw_only=True):
-    """Take over replies whose process has not renewed its lease; each goes to one claimant only."""
-
-    limit: int = 20
+    """Take over replies whose process has not renewed its lease, the oldest first; each goes to one claimant only."""
 
     def run(self, batch: Batch) -> list[Orphan]:
         now = timezone.now()
         replies = Reply.objects.using(batch.alias)
-        expired = replies.filter(state__in=RUNNING, lease_until__lt=now).select_related("message")[: self.limit]
+        expired = replies.filter(state__in=RUNNING, lease_until__lt=now).order_by("lease_until")
         claimed = []
-        for reply in expired:
+        for reply in expired.select_related("message")[:MAX_CLAIMED]:
             same = replies.filter(pk=reply.pk, state__in=RUNNING, runner=reply.runner, lease_until=reply.lease_until)
             if same.update(runner=batch.runner, lease_until=now + timedelta(seconds=conf.chat().lease_s)):
                 claimed.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from chat import missed, runtime
 from chat.llm.demo import DemoBackend
 from chat.models import ChatMessage, ChatSession, Reply
+from tests.waiting import in_time
 
 
 async def _conversation(user_id: str, length: int) -> str:
@@ -265,6 +267,20 @@ class TestOrphans:
         assert await ChatMessage.objects.filter(session_id=session_id, sender="ai").acount() == int(bool(text))
         (row,) = await failures()
         assert row.deliveries == 1
+
+    async def test_those_of_a_big_process_are_all_ended_in_one_round(self, alice, configure):
+        configure(lease_s=3)
+        session_id = await _conversation(alice.user_id, 90)
+        questions = [message async for message in ChatMessage.objects.filter(session_id=session_id)]
+        owner = {"session_id": session_id, "owner_key": alice.user_id, "lease_until": timezone.now()}
+        await Reply.objects.abulk_create(Reply(message=question, **owner) for question in questions)
+        device = await alice.connect()
+        began = time.monotonic()
+        while await Reply.objects.filter(state="pending").aexists():  # noqa: ASYNC110 -- rows tell nobody
+            await asyncio.sleep(0.05)
+        in_time(time.monotonic() - began, 3.5, "ending 90 orphans")  # four rounds more would be four seconds
+        assert await Reply.objects.filter(state="failed").acount() == 90
+        await device.close()
 
 
 async def test_going_down_tells_everybody_and_keeps_the_text(alice, configure, failures):
