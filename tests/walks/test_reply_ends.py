@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import OperationalError, connection
 
-from chat import runtime
+from chat import reply_ends, runtime
 from chat.models import Reply
+from chat.reply_jobs import EndReply
 from tests.chat.locks import nobody_else_writes
+from tests.waiting import until
 
 
 async def test_an_end_that_cannot_be_stored_is_told_once_and_stored_when_that_is_possible(alice, configure, failures):
@@ -57,6 +61,36 @@ async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobody
     finally:
         await sync_to_async(_accept_texts)()
     assert [(row.reference, row.outcome) for row in await failures()] == [(told["error"]["reference"], "saved")]
+    await device.close()
+
+
+async def test_an_end_that_fails_when_nobody_waits_for_it_any_more_is_no_second_failure(
+    alice, configure, monkeypatch, caplog, failures
+):
+    """The database hangs with it in its hands for longer than people wait, and then it fails."""
+    configure(end_patience_s=0.2, database_timeout_s=0.5, checkpoint_s=30, lease_s=90)
+    monkeypatch.setattr(reply_ends, "_HANGING_S", 0.3)
+    goes_on, real = threading.Event(), EndReply.run
+    tried = []
+
+    def hang_and_fail(job, batch):
+        tried.append(job)
+        if job is tried[0]:
+            assert goes_on.wait(20)
+            raise OperationalError("the connection is gone")
+        return real(job, batch)
+
+    monkeypatch.setattr(EndReply, "run", hang_and_fail)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1")
+    await device.expect("error", reply_id=ack["reply_id"], timeout=20)
+    goes_on.set()
+    await until(lambda: len(tried) > 1 and tried[0].future.done(), "the first end has failed, the second is tried")
+    await asyncio.sleep(0)
+    tried.clear()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    assert len(await failures()) == 1
     await device.close()
 
 
