@@ -14,6 +14,7 @@ from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
 from chat.hub import Hub
 from chat.journal import Journal
+from chat.llm import window
 from chat.llm.base import Deadlines, ReplyRequest, Turn, Usage
 from chat.llm.choice import Choice
 from chat.models import ReplyPhase
@@ -72,6 +73,7 @@ class ReplyStream:
         self._renewed_at = self._began  # when the lease was last renewed, monotonic seconds
         self._reader: ReplyReader | None = None
         self._said: tuple[str, ...] = ()  # what the conversation holds, the newest first
+        self._prompt_tokens = 0  # about
         self._is_stopped = False
         self._is_interrupted = False
 
@@ -108,6 +110,7 @@ class ReplyStream:
         finally:
             self._flush()
             self.figures.total_ms = self._elapsed_ms()
+            self._count_tokens(self._reader)
             self.is_open = False
             context.private_texts = (self.text, *self._said)  # a long history is looked for up to a bound
             context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
@@ -121,9 +124,15 @@ class ReplyStream:
         request = await self._threads.run(self._request, backend, conf.chat().history_messages)
         context.attempt = request.attempt
         self._said = tuple(turn.content for turn in reversed(request.turns))
+        self._prompt_tokens = window.prompt_tokens(request, backend.context_tokens(request.model_id))
         await backend.warm_up_for(request.model_id)
         self._began = time.monotonic()  # what is loaded with the first reply is not this reply's time
         return backend.stream(request), backend.deadlines(request.model_id)
+
+    def _count_tokens(self, reader: ReplyReader) -> None:
+        """Providers count at the end. What they were not let finish, or never count, is estimated: it was not free."""
+        if self.figures.usage is None and (self.text or (reader.is_cut and reader.has_asked)):
+            self.figures.usage = Usage(self._prompt_tokens, window.estimate(self.text) if self.text else 0)
 
     def _abandon(self, task: asyncio.Task[None]) -> None:
         log.warning("chat.provider_abandoned", reply_id=self.reply_id)
