@@ -31,6 +31,7 @@ class Reaper:
         running: The ids of the replies that run in this process.
         accepted_actions: What the server would take now.
         spawn: Runs a task that `Replies` owns.
+        is_closed: Whether nobody would see to such a task any more.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Reaper:
         running: Callable[[], frozenset[str]],
         accepted_actions: Callable[[], tuple[Action, ...]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        is_closed: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._ends = ends
         self._running = running
         self._accepted_actions = accepted_actions
         self._spawn = spawn
+        self._is_closed = is_closed
 
     async def reap(self) -> None:
         """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
@@ -69,6 +72,8 @@ class Reaper:
         # As of before the claim: one that ends here meanwhile is told by its own task, and by nobody else.
         running = self._running()
         orphans = await self._journal.claim_orphans()
+        if self._is_closed():
+            return 0  # they are another process's once the new lease is over
         for orphan in orphans:
             if orphan.reply_id not in running:
                 self._spawn(self._end(orphan))

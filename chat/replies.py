@@ -49,7 +49,8 @@ class Replies:
         self._abandoned: set[asyncio.Task[None]] = set()  # providers that hang; their replies have ended
         self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
-        self._is_closing = False
+        self._is_closing = False  # what runs is interrupted, and what begins with it
+        self._is_closed = False  # nothing begins
         self._ends = ReplyEnds(hub, journal)
         reaper = Reaper(
             journal,
@@ -57,6 +58,7 @@ class Replies:
             running=lambda: frozenset(self._running) | self._ends.unstored,
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
+            is_closed=lambda: self._is_closed,
         )
         self.reap = reaper.reap
 
@@ -66,6 +68,10 @@ class Replies:
         self, reply_id: str, *, session_id: str, in_reply_to: str, route: RouteContext, is_continued: bool = False
     ) -> None:
         """Begin to answer. Returns at once; the reply belongs to this process until it ends or its lease does."""
+        if self._is_closed:
+            # Nobody here would see to its end any more: it stays pending until another process, or the next one, finds
+            # its lease over, and that one alone records and tells that it was interrupted.
+            return
         context = RouteContext(
             stage=Stage.REPLY,
             message_type=route.message_type,
@@ -221,17 +227,23 @@ class Replies:
     async def aclose(self, grace_s: float) -> None:
         """Interrupt what still runs: its text is kept, and everybody is told REPLY_INTERRUPTED.
 
-        While the database hangs people are told all the same, within the grace.
+        While the database hangs people are told all the same, within the grace. What would begin after that is left to
+        another process.
         """
+        until = asyncio.get_running_loop().time() + grace_s
         self._is_closing = True
         self._ends.patience_s = min(self._ends.patience_s, grace_s * 0.7)
         for stream in list(self._running.values()):
             stream.interrupt()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        left_s = grace_s
+        while self._tasks and left_s >= 0:
+            await asyncio.wait(self._tasks, timeout=left_s)  # those that begin meanwhile come with the next turn
+            left_s = until - asyncio.get_running_loop().time()
+        self._is_closed = True
+        late = tuple(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         if self._abandoned:
             for provider in self._abandoned:
                 provider.cancel()

@@ -80,6 +80,19 @@ async def test_going_down_tells_people_in_time(alice, failures, hang):
     await device.close()
 
 
+async def test_what_begins_while_replies_end_is_interrupted_as_well(alice, failures, hang):
+    device = await alice.connect()
+    first = await device.say("hello", ref="r1")
+    await device.expect("ai_response", reply_id=first["reply_id"])
+    ending = asyncio.create_task(runtime.current().replies.aclose(grace_s=3))
+    second = await device.say("and now?", ref="r2", session_id=first["session_id"])
+    for ack in (first, second):
+        await device.expect_error("REPLY_INTERRUPTED", reply_id=ack["reply_id"])
+    await ending
+    assert len(await failures()) == 2
+    await device.close()
+
+
 async def test_one_that_takes_no_notice_of_its_time_is_cut_off(alice, configure, monkeypatch):
     """It goes on with the next piece instead; nothing of that is shown any more."""
     configure(first_token_s=0.2, next_token_s=0.2)

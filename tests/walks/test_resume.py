@@ -354,6 +354,27 @@ async def test_going_down_tells_everybody_and_keeps_the_text(alice, configure, f
     assert not {name for name in left if name.startswith(("Hub.", "Replies.", "Runtime.", "ReplyStream."))}
 
 
+async def test_what_is_stored_after_the_replies_have_closed_is_ended_by_the_next_process(alice, configure, failures):
+    """An append may commit late while the server goes down: its reply fails once, and not in two processes."""
+    configure(lease_s=1, checkpoint_s=0.3)
+    device = await alice.connect()
+    going_down = runtime.current()
+    await going_down.replies.aclose(grace_s=0.5)
+    ack = await device.say("hello", ref="r1")
+    await asyncio.sleep(1.4)  # its own reaper would find the lease over
+    assert (await Reply.objects.aget()).state == "pending"
+    assert await failures() == []
+    await going_down.aclose(grace_s=0.5)
+
+    phone = await alice.connect()
+    assert runtime.current() is not going_down
+    await phone.send("resume", session_id=ack["session_id"], last_seq=0)
+    await phone.expect_error("REPLY_INTERRUPTED", reply_id=ack["reply_id"])
+    assert len(await failures()) == 1
+    await phone.close()
+    await device.close()
+
+
 async def test_heartbeats_carry_the_top_of_every_session(alice, configure):
     configure(heartbeat_s=0.2)
     device = await alice.connect()
