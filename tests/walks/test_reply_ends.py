@@ -6,12 +6,16 @@ import asyncio
 import gc
 import threading
 
+import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 
-from chat import reply_ends, runtime
+from chat import protocol, reply_ends, runtime
+from chat.llm.demo import DemoBackend
 from chat.models import Reply
 from chat.reply_jobs import EndReply
+from errors.exceptions import ChatError
+from errors.taxonomy import LLM_UNAVAILABLE
 from tests.chat.locks import nobody_else_writes
 from tests.waiting import until
 
@@ -40,6 +44,39 @@ async def test_an_end_that_cannot_be_stored_is_told_once_and_stored_when_that_is
     assert [row.reference for row in await failures()] == [told["error"]["reference"]]
     await device.close()
     await later.close()
+
+
+@pytest.mark.parametrize("text", ["", "An answer"], ids=["without text", "with text"])
+async def test_who_comes_before_a_late_end_is_stored_hears_of_it_then(alice, configure, monkeypatch, failures, text):
+    """It is shown a reply that runs, as the database has it; the others were told already, and are told once."""
+    configure(end_patience_s=0.3, database_timeout_s=0.5, heartbeat_s=60)
+    goes_on = asyncio.Event()
+
+    async def stream(backend, request):
+        yield text
+        await goes_on.wait()
+        raise ChatError(LLM_UNAVAILABLE)
+
+    monkeypatch.setattr(DemoBackend, "stream", stream)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1")
+    async with nobody_else_writes():
+        goes_on.set()
+        told = await device.expect("error", reply_id=ack["reply_id"], timeout=15)
+        phone = await alice.connect()
+        await phone.send("resume", session_id=ack["session_id"], last_seq=0)
+        await phone.expect("resumed")
+        await phone.expect("loading", reply_id=ack["reply_id"])
+    while True:
+        end = await phone.expect("ai_response" if text else "error", reply_id=ack["reply_id"])
+        if not text or end["metadata"] == protocol.DONE:
+            break
+    assert (end["reply"] if text else end)["error"] == told["error"]
+    await device.rest()
+    assert [frame["type"] for frame in device.received].count("error") == 1
+    assert len(await failures()) == 1
+    await device.close()
+    await phone.close()
 
 
 async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobodys_orphan(alice, configure, failures):
