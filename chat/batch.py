@@ -263,12 +263,9 @@ class Batch:
         self._rows[Reply].append(
             (
                 key, session.key, message, user_id, self.runner, attempt, model_id, ReplyPhase.PENDING.value, "", False,
-                self.lease_until(), self.now,
+                timedelta(seconds=conf.chat().lease_s), self.now,
             )
         )  # fmt: skip
-
-    def lease_until(self) -> datetime:
-        return self.now + timedelta(seconds=conf.chat().lease_s)
 
     def flush(self) -> None:
         """Write what was added so far."""

@@ -115,6 +115,8 @@ class Journal:
             public_error=error,
             figures=figures or Figures(),
         )
+        # Who waits hears of it. Where nobody does any more, asyncio must not report it as one failure more.
+        job.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._put(job)
         return job
 

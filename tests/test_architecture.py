@@ -51,7 +51,7 @@ FLOORS = [
     {"chat.activity", "chat.entries", "chat.dialect", "chat.session_changes", "chat.faults", "chat.auth"},
     {"chat.access", "chat.batch", "chat.ownership", "chat.idle_sessions", "chat.missed", "chat.progress"},
     {"chat.jobs", "chat.frames", "chat.checks", "chat.management"},
-    {"chat.writer", "chat.reply_jobs"},
+    {"chat.writer", "chat.reply_jobs", "chat.reply_reader"},
     {"chat.journal"},
     {"chat.reply_ends", "chat.reply_stream"},
     {"chat.reaper"},

@@ -56,6 +56,14 @@ class Choice:
         settings = conf.chat()
         return Deadlines(settings.first_token_s, settings.next_token_s, settings.reply_total_s)
 
+    def context_tokens(self, model_id: str) -> int | None:
+        """Return how much of a conversation the provider gives to the model; None where it does not say."""
+        own = getattr(self._provider(model_id), "context_tokens", None)
+        if own is None:
+            return None
+        tokens: int = own(model_id)
+        return tokens
+
     async def warm_up(self) -> None:
         """Let every provider load what is heavy."""
         await asyncio.gather(*(_warm(backend) for backend in self._backends()))

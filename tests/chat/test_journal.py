@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from chat import jobs
 from chat.entries import Draft
@@ -18,6 +20,7 @@ from chat.journal import Journal
 from chat.models import ChatMessage, ChatSession, Reply
 from errors.exceptions import ChatError
 from tests.chat.locks import nobody_else_writes
+from tests.environment import database_kind
 from tests.waiting import in_time
 
 
@@ -254,6 +257,24 @@ class TestReplies:
             asked.session_id, asked.reply_id, state="partial", text=orphan.text
         ).future
         assert ended.seq == 2
+
+    @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+    async def test_a_process_whose_clock_is_wrong_takes_over_nothing_and_loses_nothing(
+        self, alice, journal, other_journal, monkeypatch, wrong_by
+    ):
+        real = timezone.now
+        asked, renewed = [await journal.append(draft(alice, ref=f"r{n}")) for n in range(2)]
+        monkeypatch.setattr(timezone, "now", lambda: real() + wrong_by)
+        if database_kind() == "postgresql":  # SQLite's clock is that of the machine, and so of all its processes
+            begun = await journal.append(draft(alice, ref="r2"))
+            assert begun.reply_id
+        await journal.checkpoint(renewed.reply_id, "An ans")
+        assert await other_journal.claim_orphans() == []
+        monkeypatch.setattr(timezone, "now", real)
+        assert await other_journal.claim_orphans() == []
+        leases = {str(reply.pk): reply.lease_until - real() for reply in await replies()}
+        assert all(timedelta(0) < left <= timedelta(seconds=15) for left in leases.values()), leases
+        assert asked.reply_id in leases
 
     async def test_retries_that_come_together_get_one_reply(self, alice, journal, other_journal):
         asked = await journal.append(draft(alice))
