@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,7 @@ class Hub:
         on_stop: Called with the id of a reply that a device of another process wants to end.
         on_access_changed: Called with the members whose right to be connected is to be looked at.
         on_behind: Called when frames for members of ours may be lost: they are to be shown what the database has.
+        on_gap: The same, and it is known for whom: called with these members.
     """
 
     def __init__(self) -> None:
@@ -76,11 +77,16 @@ class Hub:
         self.on_stop: Callable[[str], object] = _ignore
         self.on_access_changed: Callable[[tuple[Any, ...]], object] = _ignore
         self.on_behind: Callable[[], object] = _ignore
+        self.on_gap: Callable[[tuple[Any, ...]], object] = _ignore
         self._members: dict[str, dict[Member, None]] = {}
         self._tokens = itertools.count()
         self._echoes: dict[int, asyncio.Future[Delivery]] = {}  # of frames of ours that are to come back
         self._link = LayerLink(
-            self.id, wanted=self._members.keys(), on_event=self._on_any_event, on_return=self._on_return
+            self.id,
+            wanted=self._members.keys(),
+            on_event=self._on_any_event,
+            on_return=self._on_return,
+            on_gap=self._on_gap,
         )
         _of_loop[asyncio.get_running_loop()] = self
 
@@ -183,9 +189,14 @@ class Hub:
             self.on_behind()
 
     def _on_return(self) -> None:
-        """The line was down: others may have said something meanwhile, and may be saying it in this very moment."""
+        """The line was broken: others may have said something meanwhile, and may be saying it in this very moment."""
         self.on_behind()
         asyncio.get_running_loop().call_later(1.0, self.on_behind)
+
+    def _on_gap(self, names: Collection[str]) -> None:
+        members = {member: None for name in names for member in self._members.get(name, ())}
+        if members:
+            self.on_gap(tuple(members))
 
     # --- What the layer brings ---
 

@@ -100,7 +100,7 @@ class Runtime:
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
         self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
-        self.hub.on_behind = self.heartbeat.beat_now
+        self.hub.on_behind, self.hub.on_gap = self.heartbeat.beat_now, self.heartbeat.look_at
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +114,7 @@ class Runtime:
             self.redis.keep_probing(),
             self.leases.keep_leases(),
             self.heartbeat.keep_beating(),
+            self.heartbeat.keep_looking(),
             self.backend.warm_up(),
         ):
             self.spawn(work)

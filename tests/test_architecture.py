@@ -28,7 +28,7 @@ FLOORS = [
     {"chat.addresses", "chat.redis_gate"},
     {"chat.limits", "chat.connection_leases"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
-    {"chat.flow", "chat.layer_batch", "chat.layer_membership"},
+    {"chat.flow", "chat.layer_batch", "chat.layer_kinds", "chat.layer_membership", "chat.layer_peers"},
     {"chat.layer_link"},
     {"chat.hub"},
     {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
