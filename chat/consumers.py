@@ -131,7 +131,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         context.user_id = signed_in.user_id
         self._lease = await self._take_lease(signed_in.user_id)
-        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept(), address=address)
+        outbox = await self._accept()
+        if await self._is_sent_away():  # nothing is awaited from here on: who goes down finds the connection
+            return
+        connection = Connection(self.runtime, login=signed_in.login, outbox=outbox, address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
         self.runtime.connections[connection.id] = connection
@@ -152,7 +155,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Whether the server is going down: come back to the next one."""
         if not self.runtime.is_draining:
             return False
-        outbox = await self._accept()
+        outbox = self.outbox or await self._accept()
         outbox.put_answer(Encoded.of(self.runtime.goodbye()))
         outbox.close(CLOSE_RESTARTING)
         return True
