@@ -67,7 +67,6 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._lease: Lease | None = None
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
-        self._refusals = RefusalLimit(conf.chat().refused_per_minute)
         self.runtime.sockets += 1
         try:
             while True:
@@ -137,6 +136,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         connection = Connection(self.runtime, login=signed_in.login, outbox=outbox, address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
+        self._refusals = RefusalLimit(conf.chat().refused_per_minute, self.runtime.limits, connection.user_id)
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
