@@ -370,6 +370,31 @@ class TestThroughTheLayer:
             assert (await one.tell("g", said("x"))).deliveries == 0
             over_redis.resume()
 
+    async def test_who_is_here_is_looked_after_when_one_call_fails(self, over_redis, configure, monkeypatch):
+        """Others are told with the next call, and that word is not for ourselves; the line never counts as down."""
+        configure(local_delivery=False)
+        one, other, ear = Hub(), Hub(), Ear()
+        async with working(one, other):
+            await acquaint(one, other)
+            await meet(other, one, ["g"])
+            (far,) = await meet(one, other, ["g"])
+            one.join(ear, "g")
+            _, members = listen(one)
+            behind, _ = listen(other)
+            send = one._link._send
+
+            async def fail_once(group, event):
+                if "frames_of" in event:
+                    monkeypatch.setattr(one._link, "_send", send)
+                    raise ConnectionError
+                await send(group, event)
+
+            monkeypatch.setattr(one._link, "_send", fail_once)
+            one.broadcast("g", said("lost"))
+            await until(lambda: members and behind, "both sides look")
+            assert ear in members[0]
+            assert not any("lost" in text for text in (*ear.texts, *far.texts))
+
     async def test_while_the_line_is_down_who_is_here_is_told_at_once(self, over_redis, configure):
         configure(local_delivery=False)
         one, ear = Hub(), Ear()
