@@ -27,7 +27,7 @@ from chat.layer_link import LayerLink
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
-from errors.taxonomy import INVALID_FORMAT, Stage
+from errors.taxonomy import CLOSE_INTERNAL, INVALID_FORMAT, Stage
 
 log = structlog.stdlib.get_logger("chat.hub")
 
@@ -49,6 +49,8 @@ class Member(Protocol):
     def deliver(self, frame: Encoded) -> bool: ...
 
     def end_login(self, login_key: str) -> None: ...
+
+    def close(self, code: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +168,32 @@ class Hub:
 
     def _deliver(self, group: str, frame: Encoded, except_id: str | None) -> Delivery:
         deliveries = drops = 0
-        for member in tuple(self._members.get(group, ())):
-            if member.id == except_id:
-                continue
-            if member.deliver(frame):
-                deliveries += 1
-            else:
+        members = iter(tuple(self._members.get(group, ())))
+        while True:
+            try:
+                for member in members:
+                    if member.id == except_id:
+                        continue
+                    if member.deliver(frame):
+                        deliveries += 1
+                    else:
+                        drops += 1
+                break
+            except Exception as exc:  # around the whole loop, which goes on after the one that raised
                 drops += 1
+                self._part_with(member, group, exc)
         frame.forget_wire()
         return Delivery(deliveries, drops)
+
+    def _part_with(self, member: Member, group: str, exc: Exception) -> None:
+        """A member that raises has missed a frame and may miss more: it is closed, comes back and resumes.
+
+        It leaves the group at once, so that it is recorded once.
+        """
+        context = RouteContext(Stage.ROUTE, message_type="delivery", connection_id=member.id)
+        recorder.record(exc, context).settle(None, deliveries=0)
+        self.leave(member, group)
+        member.close(CLOSE_INTERNAL)
 
     def _on_control(self, group: str, name: str, value: str) -> None:
         members = tuple(self._members.get(group, ()))

@@ -35,6 +35,9 @@ class Ear:
     def end_login(self, login_key) -> None:
         self.ended.append(login_key)
 
+    def close(self, code) -> None:
+        self.ended.append(code)
+
     async def hear(self, part: str, timeout_s: float = 5) -> None:
         await until(lambda: any(part in text for text in self.texts), f"{part} is heard", timeout_s)
 
@@ -403,6 +406,28 @@ class TestThroughTheLayer:
             over_redis.kill()
             await until(lambda: not one._link.is_open, "the layer is found away")
             assert (await one.tell("g", said("x"))).deliveries == 1
+
+
+class Broken(Ear):
+    """Whoever delivers to it raises."""
+
+    def deliver(self, frame) -> bool:
+        raise KeyError("a defect")
+
+
+async def test_a_member_that_raises_takes_no_other_with_it(failures, transactional_db):
+    """It is recorded once and closed: it comes back and resumes. Who spoke hears nothing of it."""
+    one, ears, broken = Hub(), [Ear(), Ear()], Broken()
+    for member in (ears[0], broken, ears[1]):
+        one.join(member, "g")
+    for number in range(3):
+        delivery = one.broadcast("g", said(f"n{number}."))
+        assert (delivery.deliveries, delivery.drops) == (2, 1 if number == 0 else 0)
+    assert [len(ear.texts) for ear in ears] == [3, 3]
+    assert broken.ended == [4400]
+    (row,) = await failures()
+    assert (row.connection_id, row.code) == (broken.id, "SERVICE_ERROR")
+    await one.aclose()
 
 
 class TestInMemory:
