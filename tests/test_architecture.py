@@ -34,6 +34,7 @@ FLOORS = [
     {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
     {
         "chat.sessions",
+        "chat.login_store",
         "chat.admin_links",
         "chat.outbox",
         "chat.reply_progress",
