@@ -37,7 +37,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     connections_per_user: Positive = 20  # tabs and devices; each may cost a megabyte
     handshakes_per_minute: Positive = 1_200  # per client address; an office of a thousand comes back after a restart
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
-    refused_per_minute: Positive = 600  # per connection; frames no good client sends: each costs an answer and a record
+    refused_per_minute: Positive = 600  # per connection, less what the person's last ones used up; each costs a record
     max_running_replies: Positive = 3  # per user; each one costs a provider request
     tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit
     outbox_size: Positive = 256  # frames waiting for one connection; more than a page of `resume`

@@ -67,7 +67,6 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._lease: Lease | None = None
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
-        self._refusals = RefusalLimit(conf.chat().refused_per_minute)
         self.runtime.sockets += 1
         try:
             while True:
@@ -131,9 +130,13 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         context.user_id = signed_in.user_id
         self._lease = await self._take_lease(signed_in.user_id)
-        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept(), address=address)
+        outbox = await self._accept()
+        if await self._is_sent_away():  # nothing is awaited from here on: who goes down finds the connection
+            return
+        connection = Connection(self.runtime, login=signed_in.login, outbox=outbox, address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
+        self._refusals = RefusalLimit(conf.chat().refused_per_minute, self.runtime.limits, connection.user_id)
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
@@ -152,7 +155,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Whether the server is going down: come back to the next one."""
         if not self.runtime.is_draining:
             return False
-        outbox = await self._accept()
+        outbox = self.outbox or await self._accept()
         outbox.put_answer(Encoded.of(self.runtime.goodbye()))
         outbox.close(CLOSE_RESTARTING)
         return True

@@ -100,9 +100,11 @@ class Runtime:
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
         self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
-        self.hub.on_behind = self.heartbeat.beat_now
+        self.hub.on_behind, self.hub.on_gap = self.heartbeat.beat_now, self.heartbeat.look_at
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
+        self._going_down = asyncio.Lock()
+        self._is_down = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.ownership = Ownership(self.threads, self.spawn)
         for work in (
@@ -114,6 +116,7 @@ class Runtime:
             self.redis.keep_probing(),
             self.leases.keep_leases(),
             self.heartbeat.keep_beating(),
+            self.heartbeat.keep_looking(),
             self.backend.warm_up(),
         ):
             self.spawn(work)
@@ -142,6 +145,7 @@ class Runtime:
         """Go down: everybody is told goodbye, replies end, sockets close, what is queued is written, tasks end.
 
         New connections are told goodbye, and messages are refused, from the first moment on. Each step is bounded.
+        Who asks for it again waits for the first one, and goes on only where that was cut off.
 
         Args:
             patience_s: Seconds that running replies may go on; connections without one are closed meanwhile.
@@ -149,6 +153,12 @@ class Runtime:
             closes_s: Seconds for clients to answer the close.
         """
         self.is_draining = True
+        async with self._going_down:
+            if not self._is_down:
+                await self._go_down(patience_s, ends_s, closes_s)
+                self._is_down = True
+
+    async def _go_down(self, patience_s: float, ends_s: float, closes_s: float) -> None:
         for connection in tuple(self.connections.values()):
             connection.push(self.goodbye())
         await asyncio.sleep(min(_LAST_REQUESTS_S, patience_s))
