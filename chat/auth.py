@@ -14,7 +14,6 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, cast
 
-import structlog
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
@@ -25,9 +24,10 @@ from django.http import HttpRequest
 
 from chat import groups, hub, sessions
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import UNAUTHORIZED
 
-log = structlog.stdlib.get_logger("chat.auth")
+log = get_logger("chat.auth")
 
 _ACCESS_FIELDS = {"password", "is_active"}  # of the account; who loses one of these loses the sockets
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
@@ -26,6 +25,7 @@ from chat.outbox import Outbox
 from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
+from errors.loggers import get_logger
 from errors.middleware import ErrorMiddleware
 from errors.taxonomy import (
     CLOSE_FLOOD,
@@ -47,7 +47,7 @@ _CLOSE_AT_CONNECT = {
 # What goes on and on like this is a flood: frames that are wrong, and right ones that are too many.
 _FAULTS_OF_CLIENT = (Category.VALIDATION, Category.RATE_LIMIT)
 
-log = structlog.stdlib.get_logger("chat.consumers")
+log = get_logger("chat.consumers")
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
 from django.db import router
 
 from chat import conf
@@ -22,9 +21,10 @@ from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RequestStop
 from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
-log = structlog.stdlib.get_logger("chat.journal")
+log = get_logger("chat.journal")
 
 _OF_WRITER = 0.9  # of the time limit, in which the writer tries; the rest is for its last try to end
 _SWEEP_S = 0.05  # seconds between looks at what is overdue

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
-import structlog
 from channels.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
@@ -20,8 +19,9 @@ from chat import conf, groups
 from chat.encoded import Encoded
 from chat.layer_batch import BEHIND, Batch
 from chat.layer_membership import Membership
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.hub")
+log = get_logger("chat.hub")
 
 _BATCH_S = 0.002  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
-import structlog
-
 from chat import conf, frames, groups, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
@@ -20,9 +18,10 @@ from chat.llm.choice import Choice
 from chat.models import ReplyPhase
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, Outcome
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 
 class ReplyStream:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 
 from chat import access, conf, protocol
@@ -29,10 +28,11 @@ from chat.ownership import Ownership
 from chat.redis_gate import RedisGate
 from chat.repair import Repairs
 from chat.replies import Replies
+from errors.loggers import get_logger
 from errors.rows import row_writer
 from errors.taxonomy import CLOSE_RESTARTING
 
-log = structlog.stdlib.get_logger("chat.runtime")
+log = get_logger("chat.runtime")
 
 _LAST_REQUESTS_S = 0.05  # seconds for what was in its handler when we began to go down
 _LAST_ROWS_S = 1.5  # seconds for failure rows that wait
