@@ -49,6 +49,11 @@ class Journal:
         self._fresh: list[Job] = []  # of this turn of the loop
         self._sweeper: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that are neither committed nor refused."""
+        return len(self._in_flight)
+
     async def append(self, draft: Draft) -> Stored:
         """Store a user message, and its pending reply with it, and return it with its sequence number.
 
@@ -164,7 +169,7 @@ class Journal:
         return time.monotonic() + conf.chat().database_timeout_s * _OF_WRITER
 
     async def _submit(self, job: Job) -> Any:
-        if len(self._in_flight) >= conf.chat().database_queue_size:
+        if self.waiting >= conf.chat().database_queue_size:
             raise ChatError(SERVER_BUSY, retry_after_ms=RETRY_AFTER_MS, detail="the journal's queue is full")
         self._put(job)
         return await job.future

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
-from chat import access, conf, protocol
+from chat import access, conf, protocol, telemetry
 from chat.activity import Activity
 from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
@@ -54,6 +54,10 @@ def current() -> Runtime:
 def is_any_draining() -> bool:
     """Whether this process is going down. For the readiness probe, which runs on another thread."""
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
+
+
+telemetry.JOURNAL_WAITING.set_function(lambda: sum(each.journal.waiting for each in tuple(_of_loop.values())))
+telemetry.QUERIES_WAITING.set_function(lambda: sum(each.threads.waiting for each in tuple(_of_loop.values())))
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path, re_path
 
-from chat import api, conf, views
+from chat import api, conf, scrape, views
 from chat.consumers import ChatConsumer
 from chat.refusal import refuse_socket
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("errors/", include("errors.urls")),
+    path("metrics/prometheus", scrape.prometheus, name="metrics"),
     path("", api.urls),
     re_path(r"^(?!(?:login|logout|errors)$).*$", api.not_found),  # those get their slash from Django
 ]

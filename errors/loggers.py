@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -40,17 +41,26 @@ class _EventLogger:
         if not structlog.is_configured():
             return getattr(self._standard, method)
         bound = structlog.stdlib.get_logger(self._name).bind()
-        found = _asks_level(bound) if method == "isEnabledFor" else getattr(bound, method)
+        found = _METHODS.get(method, getattr)(bound, method)
         if structlog.get_config()["cache_logger_on_first_use"]:
             setattr(self, method, found)
         return found
 
 
-def _asks_level(bound: Any) -> Any:
-    """A project's own wrapper class may know levels by another name, or leave them to what comes later."""
+# A project's own wrapper class may know levels by another name, or by none and leave them to what comes later.
+def _is_enabled_for(bound: Any, method: str) -> Callable[[int], bool]:
     if isinstance(bound, structlog.stdlib.BoundLogger):
         return bound.isEnabledFor
     return bound.is_enabled_for if hasattr(type(bound), "is_enabled_for") else lambda level: True
+
+
+def _log(bound: Any, method: str) -> Callable[..., Any]:
+    if hasattr(type(bound), "log"):
+        return cast(Callable[..., Any], bound.log)
+    return lambda level, event, **facts: getattr(bound, logging.getLevelName(level).lower())(event, **facts)
+
+
+_METHODS: dict[str, Callable[[Any, str], Any]] = {"isEnabledFor": _is_enabled_for, "log": _log}
 
 
 class _StandardLogger:

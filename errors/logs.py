@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from django.utils.functional import Promise
 
-from errors.background import BackgroundHandler
+from errors.background import LINES_WAITING, BackgroundHandler
 from errors.log_text import MAX_TRACEBACK_CHARS, indented, visible
 from errors.log_values import redact_value
 from errors.redaction import redact_end
@@ -81,7 +81,9 @@ def configure(*, as_json: bool, level: str) -> None:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    root.handlers = [BackgroundHandler(sys.stderr, formatter(as_json=as_json))]
+    handler = BackgroundHandler(sys.stderr, formatter(as_json=as_json))
+    LINES_WAITING.set_function(lambda: handler.waiting)
+    root.handlers = [handler]
     root.setLevel(logging.INFO)
     for name in ("errors", "chat"):
         logging.getLogger(name).setLevel(level)

@@ -60,8 +60,8 @@ def _write_line(failure: Failure, exc: Exception) -> None:
     if not logs.is_background():
         # The line may be written here and now, by whatever the host project has: with plain text.
         cause, traceback = str(cause), traceback and str(traceback)
-    write = getattr(log, level.lower())  # by name, which a logger of any kind has; not every one knows numbers
-    write(
+    log.log(
+        _LEVELS[level.upper()],
         "chat.routing_failed",
         **facts,
         outcome=failure.outcome.value,
@@ -73,6 +73,7 @@ def _write_line(failure: Failure, exc: Exception) -> None:
         log.debug("chat.error_translated", **facts, field=failure.field, retry_after_ms=failure.retry_after_ms)
 
 
+_LEVELS = logging.getLevelNamesMapping()
 # Text that is made where it is first read: redacting it is the work of the thread that writes the log.
 _root = lazy(lambda report: report.root, str)
 _traceback = lazy(lambda report: report.traceback, str)

@@ -63,7 +63,7 @@ FLOORS = [
     {"chat.handlers", "chat.fault_middleware", "chat.registration"},
     {"chat.router"},
     {"chat.pipeline"},
-    {"chat.consumers", "chat.api", "chat.views", "chat.testing"},
+    {"chat.consumers", "chat.api", "chat.views", "chat.scrape", "chat.testing"},
     {"chat.urls", "config.theme"},
     {"chat.asgi"},
     {"config.settings", "config.admin"},
