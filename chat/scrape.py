@@ -6,18 +6,20 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import generate_latest
 
 from chat import api_errors, conf
 from errors.exceptions import ChatError
 from errors.taxonomy import METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED
 
+# What every Prometheus reads, whatever else it would take.
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
 
 @csrf_exempt  # nothing can be posted: any other method is answered 405
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """Every figure, in the form that the client asks for; for who brings the token. Asks no session and no database."""
+    """Every figure, for who brings the token. Asks no session and no database."""
     token = conf.chat().metrics_token
     if not token:
         return api_errors.respond(request, ChatError(NOT_FOUND))  # as any other address that is none
@@ -29,8 +31,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
         refusal = api_errors.respond(request, ChatError(UNAUTHORIZED))
         refusal["WWW-Authenticate"] = "Bearer"
         return refusal
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return HttpResponse(encode(REGISTRY), content_type=content_type)
+    return HttpResponse(generate_latest(), content_type=_TEXT)
 
 
 def _brings(request: HttpRequest, token: str) -> bool:
