@@ -9,9 +9,8 @@ from typing import Annotated
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
-from errors.conf import Positive, PositiveSeconds, read
+from errors.conf import Positive, PositiveSeconds, forget_when, read
 from errors.redaction import keep_secret
 
 _TOKEN = re.compile(r"[!-~]{16,}")  # long enough that nobody guesses it, and fit for a header
@@ -114,9 +113,4 @@ def chat() -> ChatSettings:
     return settings
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "CHAT":
-        chat.cache_clear()
-
-
-setting_changed.connect(_forget)
+forget_when(("CHAT",), chat.cache_clear)

@@ -85,9 +85,11 @@ class Runtime:
     def __init__(self) -> None:
         chat = conf.chat()
         queue_size, timeout_s = chat.database_queue_size, chat.database_timeout_s
-        self.threads = DatabaseThreads("chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s)
+        self.threads: DatabaseThreads = DatabaseThreads(
+            "chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s
+        )
         self.id = uuid.uuid4().hex
-        self.journal = Journal(runner=self.id)
+        self.journal: Journal = Journal(runner=self.id)
         self.hub = Hub()
         self.activity = Activity(self.hub)
         self.backend = registry.load()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -44,9 +44,23 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     )
 
 
+def forget_when(names: Collection[str], *forget: Callable[[], object]) -> None:
+    """Call each of `forget` when one of these settings changes, or any if none is named: in tests, where they do."""
+
+    def listen(*, setting: str, **_: object) -> None:
+        if not names or setting in names:
+            for each in forget:
+                each()
+
+    setting_changed.connect(listen, weak=False)
+
+
 @functools.cache
 def errors() -> ErrorsSettings:
     return read("ERRORS", ErrorsSettings)
+
+
+forget_when(("ERRORS",), errors.cache_clear)
 
 
 def read(name: str, kind: type[Settings]) -> Settings:
@@ -113,11 +127,3 @@ def _parse(variable: str, text: str, hint: Any) -> Any:
 def _suggestion(word: str, known: Any) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else "."
-
-
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "ERRORS":
-        errors.cache_clear()
-
-
-setting_changed.connect(_forget)
