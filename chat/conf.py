@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
+from errors import conf as errors_conf
 from errors.conf import Positive, PositiveSeconds, forget_when, read
 from errors.redaction import keep_secret
 
@@ -113,4 +114,17 @@ def chat() -> ChatSettings:
     return settings
 
 
-forget_when(("CHAT",), chat.cache_clear)
+def _pages_of_failures() -> dict[str, str]:
+    try:
+        prefix = chat().path_prefix
+    except ImproperlyConfigured:
+        return {}  # the system checks say it
+    return {
+        "help_url": f"{prefix}/errors/{{code}}",
+        "home_url": f"{prefix}/",
+        "conversation_link": "chat.admin_links.conversation",
+    }
+
+
+errors_conf.offer(_pages_of_failures)
+forget_when(("CHAT",), chat.cache_clear, errors_conf.errors.cache_clear)

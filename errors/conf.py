@@ -37,6 +37,7 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         1  # seconds; one traceback text per cause in this time, the rest point to it
     )
     secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
+    # Where the three below are not set, an app that has such pages says where they are (`offer`).
     help_url: str = ""  # address of a code's page, as "/chat/errors/{code}"; frames carry it, none when empty
     home_url: str = ""  # where the error pages lead back to
     conversation_link: str = (
@@ -57,7 +58,16 @@ def forget_when(names: Collection[str], *forget: Callable[[], object]) -> None:
 
 @functools.cache
 def errors() -> ErrorsSettings:
-    return read("ERRORS", ErrorsSettings)
+    offered = {key: value for give in _offers for key, value in give().items()}
+    return check("ERRORS", {**offered, **getattr(django_settings, "ERRORS", {})}, ErrorsSettings)
+
+
+_offers: list[Callable[[], Mapping[str, str]]] = []
+
+
+def offer(give: Callable[[], Mapping[str, str]]) -> None:
+    """Let the app that has the pages say where they are; what a project sets in ERRORS wins."""
+    _offers.append(give)
 
 
 forget_when(("ERRORS",), errors.cache_clear)
