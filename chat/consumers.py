@@ -119,10 +119,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             failure.settle(None, deliveries=0)  # unless somebody was told
 
     async def _connect(self, _: None, context: RouteContext) -> None:
+        context.address = address = addresses.of(self.scope)  # first: nothing else tells who was refused
         origins.check(self.scope)
         if await self._is_sent_away():
             return
-        address = addresses.of(self.scope)
         if address is not None:
             limits = self.runtime.limits
             await limits.take(limits.window("handshake", address), conf.chat().handshakes_per_minute)
@@ -195,7 +195,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.connection is None or self.outbox is None or self.outbox.is_closing:
             return  # told why, and about to be closed
         self.context = RouteContext(
-            Stage.RECEIVE, UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
+            Stage.RECEIVE,
+            UNPARSED,
+            user_id=self.connection.user_id,
+            connection_id=self.connection.id,
+            address=self.connection.address,
         )
         failure = await self._guarded_receive(text_data, self.context)
         if failure is not None:

@@ -108,7 +108,7 @@ def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[
 
 
 # The fields of `chat.routing_failed` are there even when unknown, so that a query need not ask whether they are.
-_ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "ref"})
+_ALWAYS = frozenset({"user_id", "session_id", "connection_id", "address", "message_type", "ref"})
 
 
 def _made(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

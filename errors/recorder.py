@@ -47,6 +47,7 @@ def _write_line(failure: Failure, exc: Exception) -> None:
         "user_id": context.user_id,
         "session_id": context.session_id,
         "connection_id": context.connection_id,
+        "address": context.address,
         "message_type": context.message_type,
         "ref": context.ref,
         "reply_id": context.reply_id,
