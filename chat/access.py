@@ -12,7 +12,6 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -26,8 +25,9 @@ from django.utils.crypto import constant_time_compare
 from chat import conf, login_store, sessions
 from chat.auth import Login
 from chat.database import DatabaseThreads
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.access")
+log = get_logger("chat.access")
 
 _CHUNK = 500  # logins of one query; below the parameter limits of SQLite and PostgreSQL
 

@@ -13,7 +13,6 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
-import structlog
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
@@ -24,9 +23,10 @@ from django.http import HttpRequest
 
 from chat import groups, hub, login_store, sessions
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, UNAUTHORIZED
 
-log = structlog.stdlib.get_logger("chat.auth")
+log = get_logger("chat.auth")
 
 _RETRY_AFTER_MS = 1_000  # milliseconds; a restart or a failover is usually over by then
 _ACCESS_FIELDS = {"password", "is_active"}  # of the account; who loses one of these loses the sockets

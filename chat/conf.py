@@ -9,10 +9,12 @@ from typing import Annotated
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
-from errors.conf import Positive, PositiveSeconds, read
+from errors import conf as errors_conf
+from errors.conf import Positive, PositiveSeconds, forget_when, read
+from errors.redaction import keep_secret
 
+_TOKEN = re.compile(r"[!-~]{16,}")  # long enough that nobody guesses it, and fit for a header
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -26,6 +28,8 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may say from where a connection comes
     access_check_s: PositiveSeconds = 60  # seconds until a login that ended unheard of closes its sockets; one query
+
+    metrics_token: str = ""  # opens {path_prefix}/metrics/prometheus to who brings it; empty: there is no such page
 
     # What a client may send. Lengths count characters (Unicode code points).
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 131_072  # daphne resets above 1 MiB
@@ -100,12 +104,27 @@ def chat() -> ChatSettings:
             f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "
             "it begins with a slash and does not end with one, as /chat."
         )
+    if settings.metrics_token:
+        if not _TOKEN.fullmatch(settings.metrics_token):
+            raise ImproperlyConfigured(
+                "CHAT['metrics_token'] (environment: CHAT_METRICS_TOKEN) must be at least 16 letters, digits or other "
+                "ASCII characters, without spaces."  # it is not quoted: a short one may be a slip of a good one
+            )
+        keep_secret(settings.metrics_token)
     return settings
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "CHAT":
-        chat.cache_clear()
+def _pages_of_failures() -> dict[str, str]:
+    try:
+        prefix = chat().path_prefix
+    except ImproperlyConfigured:
+        return {}  # the system checks say it
+    return {
+        "help_url": f"{prefix}/errors/{{code}}",
+        "home_url": f"{prefix}/",
+        "conversation_link": "chat.admin_links.conversation",
+    }
 
 
-setting_changed.connect(_forget)
+errors_conf.offer(_pages_of_failures)
+forget_when(("CHAT",), chat.cache_clear, errors_conf.errors.cache_clear)

@@ -35,7 +35,7 @@ class Connection:
         self.login = login
         self.address = address
         self.runtime = runtime
-        self.route = RouteContext(Stage.CONNECT)
+        self.route = RouteContext(Stage.CONNECT, address=address)
         self.outbox = outbox
         self._sessions: OrderedDict[str, Progress] = OrderedDict()  # least recently used first
         outbox.on_room = self._catch_up
@@ -164,7 +164,9 @@ class Connection:
         """The account or the login no longer allows this connection: one error frame, then the close."""
         if self.outbox.is_closing:
             return
-        context = RouteContext(Stage.CONNECT, message_type="access", user_id=self.user_id, connection_id=self.id)
+        context = RouteContext(
+            Stage.CONNECT, "access", user_id=self.user_id, connection_id=self.id, address=self.address
+        )
         failure = recorder.record(ChatError(EXPIRED_TOKEN, detail="the account or its login has changed"), context)
         frame = Encoded.of(protocol.ErrorFrame(error=failure.payload()))
         is_taken = self.outbox.put_answer(frame)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
@@ -26,6 +25,7 @@ from chat.outbox import Outbox
 from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
+from errors.loggers import get_logger
 from errors.middleware import ErrorMiddleware
 from errors.taxonomy import (
     CLOSE_FLOOD,
@@ -47,7 +47,7 @@ _CLOSE_AT_CONNECT = {
 # What goes on and on like this is a flood: frames that are wrong, and right ones that are too many.
 _FAULTS_OF_CLIENT = (Category.VALIDATION, Category.RATE_LIMIT)
 
-log = structlog.stdlib.get_logger("chat.consumers")
+log = get_logger("chat.consumers")
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
@@ -118,10 +118,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             failure.settle(None, deliveries=0)  # unless somebody was told
 
     async def _connect(self, _: None, context: RouteContext) -> None:
+        context.address = address = addresses.of(self.scope)  # first: nothing else tells who was refused
         origins.check(self.scope)
         if await self._is_sent_away():
             return
-        address = addresses.of(self.scope)
         if address is not None:
             limits = self.runtime.limits
             await limits.take(limits.window("handshake", address), conf.chat().handshakes_per_minute)
@@ -198,7 +198,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.connection is None or self.outbox is None or self.outbox.is_closing:
             return  # told why, and about to be closed
         self.context = RouteContext(
-            Stage.RECEIVE, UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
+            Stage.RECEIVE,
+            UNPARSED,
+            user_id=self.connection.user_id,
+            connection_id=self.connection.id,
+            address=self.connection.address,
         )
         failure = await self._guarded_receive(text_data, self.context)
         if failure is not None:

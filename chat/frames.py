@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-import structlog
 
 from chat import protocol
 from chat.entries import Draft, Stored
 from chat.models import ReplyPhase
 from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.frames")
+log = get_logger("chat.frames")
 
 
 def user_message(stored: Stored, draft: Draft) -> protocol.UserMessageFrame:

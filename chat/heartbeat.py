@@ -11,14 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import structlog
-
 from chat import conf, missed, protocol
 from chat.database import DatabaseThreads
 from chat.missed import SilentEnd
 from chat.repair import Patient, Repairs
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.heartbeat")
+log = get_logger("chat.heartbeat")
 
 _GATHER_S = 0.2  # seconds in which those come together who are looked after at once
 _SLICE = 200  # connections at a time; then others have a turn

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
@@ -27,9 +26,10 @@ from chat.layer_link import LayerLink
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import CLOSE_INTERNAL, INVALID_FORMAT, Stage
 
-log = structlog.stdlib.get_logger("chat.hub")
+log = get_logger("chat.hub")
 
 # Controls: what a process tells the others, besides frames.
 SIGNED_OUT = "signed_out"  # a user's group; the login session that is over

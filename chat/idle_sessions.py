@@ -13,7 +13,6 @@ from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
-import structlog
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -22,8 +21,9 @@ from chat import announcements, conf
 from chat.database import DatabaseThreads
 from chat.models import RUNNING, ChatSession, Reply
 from chat.sessions import as_uuid, rows
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.idle_sessions")
+log = get_logger("chat.idle_sessions")
 
 _ROUND_S = 3_600.0  # seconds between rounds, where the limit is not so short that it needs them more often
 _ROUNDS = 8  # at least, within the limit

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import structlog
 from django.db import router
 
 from chat import conf
@@ -22,9 +21,10 @@ from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RequestStop
 from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
-log = structlog.stdlib.get_logger("chat.journal")
+log = get_logger("chat.journal")
 
 _OF_WRITER = 0.9  # of the time limit, in which the writer tries; the rest is for its last try to end
 _SWEEP_S = 0.05  # seconds between looks at what is overdue
@@ -49,6 +49,11 @@ class Journal:
         self._messages: dict[Hashable, int] = {}  # how many of these store the same one
         self._fresh: list[Job] = []  # of this turn of the loop
         self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are neither committed nor refused."""
+        return len(self._in_flight)
 
     async def append(self, draft: Draft) -> Stored:
         """Store a user message, and its pending reply with it, and return it with its sequence number.
@@ -167,7 +172,7 @@ class Journal:
         return time.monotonic() + conf.chat().database_timeout_s * _OF_WRITER
 
     async def _submit(self, job: Job) -> Any:
-        if len(self._in_flight) >= conf.chat().database_queue_size:
+        if self.waiting >= conf.chat().database_queue_size:
             raise ChatError(SERVER_BUSY, retry_after_ms=RETRY_AFTER_MS, detail="the journal's queue is full")
         self._put(job)
         return await job.future

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
-import structlog
 from channels.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-log = structlog.stdlib.get_logger("chat.hub")
+from errors.loggers import get_logger
+
+log = get_logger("chat.hub")
 
 _REJOIN_S = 3_600.0  # seconds until a layer is told again of our groups; far below the usual expiry of 24 h
 _REJOIN_LOCAL_S = 60.0  # of the in-memory layer, which forgets a receiver that stood still for a minute; costs nothing

@@ -12,15 +12,14 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
-import structlog
-
 from chat import conf, groups, layer_kinds
 from chat.encoded import Encoded
 from chat.layer_batch import BEHIND, Batch
 from chat.layer_membership import Membership
 from chat.layer_peers import Peers
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.hub")
+log = get_logger("chat.hub")
 
 _BATCH_S = 0.002  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again

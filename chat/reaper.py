@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 
 from chat import conf
 from chat.entries import Orphan
@@ -19,9 +18,10 @@ from chat.reply_jobs import MAX_CLAIMED
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import REPLY_INTERRUPTED, Action, Outcome, Stage
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 
 class Reaper:

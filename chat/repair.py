@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-import structlog
-
 from chat import conf, frames, missed, protocol
 from chat.database import DatabaseThreads
 from chat.encoded import Encoded
@@ -20,8 +18,9 @@ from chat.missed import Missed, MissedReply
 from chat.outbox import Outbox
 from chat.progress import Progress
 from chat.replies import Replies
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.repair")
+log = get_logger("chat.repair")
 
 _REORDER_S = 0.05  # seconds in which a frame that is only late may still come by itself
 _AGAIN_S = 0.5  # seconds until the database is asked again for what it did not have yet

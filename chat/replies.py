@@ -12,7 +12,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 
 from chat import frames, groups, protocol, telemetry
 from chat.database import DatabaseThreads
@@ -28,10 +27,11 @@ from chat.reply_stream import ReplyStream
 from errors import recorder
 from errors.context import RouteContext
 from errors.failure import ErrorPayload, Failure
+from errors.loggers import get_logger
 from errors.middleware import ErrorMiddleware
 from errors.taxonomy import Action, Outcome, Stage
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 _LAST_ASKED_S = 0.1  # seconds for providers that hang, when the server ends
 _ACTIONS = tuple(Action)

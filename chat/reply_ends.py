@@ -6,7 +6,6 @@ import asyncio
 from typing import Any, cast
 
 import msgspec
-import structlog
 
 from chat import conf, groups, protocol
 from chat.entries import Ended
@@ -16,9 +15,10 @@ from chat.models import ReplyPhase
 from chat.reply_jobs import EndReply
 from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, Outcome
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 _HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
 _TOLD_LATE_S = 0.5  # seconds for the end to be stored where it has waited long enough already

@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import structlog
-
 from chat.llm.base import Deadlines, Usage
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, ErrorSpec
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 CLOSE_S = 1.0  # seconds that a provider gets to end when it is cut off
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
-
 from chat import conf, frames, groups, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
@@ -21,9 +19,10 @@ from chat.models import ReplyPhase
 from chat.reply_reader import CLOSE_S, Pieces, ReplyReader
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import LLM_UNAVAILABLE, REPLY_INTERRUPTED, Outcome
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 _CLOSE_GOING_DOWN_S = 0.3  # seconds that a provider gets to end when the server does: what there is has to be stored
 

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 
-from chat import access, conf, protocol
+from chat import access, conf, protocol, telemetry
 from chat.activity import Activity
 from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
@@ -29,10 +28,11 @@ from chat.ownership import Ownership
 from chat.redis_gate import RedisGate
 from chat.repair import Repairs
 from chat.replies import Replies
+from errors.loggers import get_logger
 from errors.rows import row_writer
 from errors.taxonomy import CLOSE_RESTARTING
 
-log = structlog.stdlib.get_logger("chat.runtime")
+log = get_logger("chat.runtime")
 
 _LAST_REQUESTS_S = 0.05  # seconds for what was in its handler when we began to go down
 _LAST_ROWS_S = 1.5  # seconds for failure rows that wait
@@ -54,6 +54,10 @@ def current() -> Runtime:
 def is_any_draining() -> bool:
     """Whether this process is going down. For the readiness probe, which runs on another thread."""
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
+
+
+telemetry.JOURNAL_WAITING.set_function(lambda: sum(each.journal.waiting for each in tuple(_of_loop.values())))
+telemetry.QUERIES_WAITING.set_function(lambda: sum(each.threads.waiting for each in tuple(_of_loop.values())))
 
 
 @asynccontextmanager
@@ -81,9 +85,11 @@ class Runtime:
     def __init__(self) -> None:
         chat = conf.chat()
         queue_size, timeout_s = chat.database_queue_size, chat.database_timeout_s
-        self.threads = DatabaseThreads("chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s)
+        self.threads: DatabaseThreads = DatabaseThreads(
+            "chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s
+        )
         self.id = uuid.uuid4().hex
-        self.journal = Journal(runner=self.id)
+        self.journal: Journal = Journal(runner=self.id)
         self.hub = Hub()
         self.activity = Activity(self.hub)
         self.backend = registry.load()

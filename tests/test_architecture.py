@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Lowest first. A module may import modules of the floors above its own line, and none beside it.
 FLOORS = [
-    {"errors.taxonomy", "errors.conf", "errors.keys", "errors.background", "errors.migrations"},
+    {"errors.taxonomy", "errors.conf", "errors.keys", "errors.background", "errors.log_text", "errors.migrations"},
     {"errors.exceptions", "errors.context", "errors.catalogue", "errors.redaction", "errors.metrics", "errors.links"},
-    {"errors.translator", "errors.report", "errors.checks", "errors.log_values"},
+    {"errors.translator", "errors.report", "errors.checks", "errors.log_values", "errors.loggers"},
     {"errors.failure", "errors.apps", "errors.logs"},
     {"errors.models"},
     {"errors.columns", "errors.outage"},
@@ -64,7 +64,7 @@ FLOORS = [
     {"chat.handlers", "chat.fault_middleware", "chat.registration"},
     {"chat.router"},
     {"chat.pipeline"},
-    {"chat.consumers", "chat.api", "chat.views", "chat.testing"},
+    {"chat.consumers", "chat.api", "chat.views", "chat.scrape", "chat.testing"},
     {"chat.urls", "config.theme"},
     {"chat.asgi"},
     {"config.settings", "config.admin"},

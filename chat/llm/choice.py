@@ -6,14 +6,14 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Sequence
 
-import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from chat import conf
 from chat.llm.base import Backend, Deadlines, ReplyRequest, Usage
 from chat.protocol import ModelInfo
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.llm")
+log = get_logger("chat.llm")
 
 _MAX_ID_CHARS = 128  # characters; what a message may name and the database keeps
 _WARM_UP_S = 30.0  # seconds; longer, and replies begin without it
