@@ -107,7 +107,12 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     expect(bob.page.get_by_text("deleted on another device")).to_have_count(0)
     assert bob.visitor.get_json(f"/chat/sessions/{session_id}")[0] == 404
     bob.page.goto(f"/chat/s/{session_id}/")
-    expect(bob.card).to_contain_text("This was not found.")
+    expect(bob.card).to_contain_text("This conversation does not exist, or it is not yours.")
+    expect(bob.heading).to_have_text("Conversation not found")
+    expect(bob.box).to_be_hidden()
+    bob.card.get_by_role("button", name="New conversation").click()
+    expect(bob.page.get_by_role("heading", name="How can I help?")).to_be_visible()
+    expect(bob.box).to_be_focused()
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):

@@ -49,11 +49,6 @@ export class Conversation {
     exchange.setQuestion(item);
   }
 
-  /** Whether this message was typed here and is not known to be stored. */
-  isPending(ref) {
-    return this.#byRef.has(ref);
-  }
-
   removePending(ref) {
     const exchange = this.#byRef.get(ref);
     this.#byRef.delete(ref);

@@ -9,7 +9,7 @@ import { strings } from "./strings.js";
  * @param {(sessionId: string|null) => void} page.begin the person's latest conversation is known
  */
 export function listenTo(client, page) {
-  const { announce, conversation, line, log, models, notices, room, sessions, typing, urlOf, begin } = page;
+  const { announce, address, conversation, head, histories, line, log, models, notices, room, sessions, typing, begin } = page;
   const listen = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
 
   listen("state", (detail) => {
@@ -34,13 +34,14 @@ export function listenTo(client, page) {
 
   listen("message", (message) => {
     sessions.touch(message.session_id, message.timestamp);
+    histories.note(message);
     if (!room.isHere(message.session_id)) return;
     if (message.sender === "user") typing.hide();
-    const isOwn = conversation.isPending(message.client_ref);
     conversation.addMessage(message, { isFresh: true });
     log.showWelcome();
     if (message.sender !== "user") announce(strings.announceReply(message.content));
-    else if (!isOwn) announce(strings.announceOwn(message.content));
+    else if (room.isOwn(message.client_ref)) room.openAgainIfFailed();
+    else announce(strings.announceOwn(message.content));
   });
 
   listen("reply", (detail) => {
@@ -53,8 +54,10 @@ export function listenTo(client, page) {
     const { error, request, session_id, reply_id, retryAt } = detail;
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
-    if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
+    if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
+    if (request === "user_message") room.showUnsent(); // it may be one of them
     if (reply_id) {
+      histories.noteFailure(detail);
       if (isHere) conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
@@ -73,7 +76,7 @@ export function listenTo(client, page) {
   listen("typing", ({ session_id }) => room.isHere(session_id) && typing.show());
 
   listen("resumed", ({ session_id, recovered }) => {
-    if (!room.isHere(session_id)) return;
+    if (!room.isHere(session_id) || !room.current.isLoaded) return; // all of it is on its way
     log.showNotice();
     if (!recovered) room.open(session_id, { isNewEntry: false });
   });
@@ -107,7 +110,7 @@ export function listenTo(client, page) {
       event.preventDefault();
       room.open(session_id);
     };
-    const place = title && h("a", { href: urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
+    const place = title && h("a", { href: address.urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
     notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
     if (!isHere) announce(strings.announceError(error.message));
   }

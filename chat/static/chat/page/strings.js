@@ -6,6 +6,9 @@ export const strings = {
   assistant: "Assistant",
   newConversation: "New conversation",
   untitled: "New conversation",
+  unknownTitle: "Conversation",
+  missingTitle: "Conversation not found",
+  missing: "This conversation does not exist, or it is not yours.",
   conversationTitle: (title) => `${title} – Switchboard`,
 
   // Composer
@@ -100,6 +103,7 @@ export const strings = {
   openList: "Open the list of conversations",
   closeList: "Close the list of conversations",
   noConversations: "Your conversations will be listed here.",
+  notSentYet: "Not sent yet",
   showMore: "Show more",
   showEarlier: "Show earlier messages",
   loading: "Loading",
