@@ -17,7 +17,7 @@ urlpatterns = [
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("errors/", include("errors.urls")),
     path("", api.urls),
-    re_path(r"^(?!(?:login|logout|errors)$).*$", api.not_found),  # those get their slash from Django
+    re_path(r"^(?!(?:login|logout|errors)$).*$", views.not_found),  # those get their slash from Django
 ]
 
 websocket_urlpatterns = [

@@ -83,7 +83,8 @@ def test_axe_finds_nothing(site, sign_in, picture, width):
     page.goto("/chat/s/00000000-0000-4000-8000-000000000000/")
     expect(mallory.card).to_be_visible()
     look("not-found")
-    for name, path in {"errors": "/chat/errors/", "error": "/chat/errors/LLM_UNAVAILABLE"}.items():
+    pages = {"errors": "/chat/errors/", "error": "/chat/errors/LLM_UNAVAILABLE", "no-page": "/chat/nope/"}
+    for name, path in pages.items():
         page.goto(path)
         look(name)
     page.context.clear_cookies()
