@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from chat import api_errors, conf
+from chat import api_errors, conf, page_modules
 from errors.exceptions import ChatError
 from errors.taxonomy import NOT_FOUND
 
@@ -26,7 +26,7 @@ from errors.taxonomy import NOT_FOUND
 @login_required(login_url="chat:login")
 def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
-    return render(request, "chat/page.html", {"page": _page_facts(request, session_id)})
+    return render(request, "chat/page.html", {"page": _page_facts(request, session_id), "modules": page_modules.names()})
 
 
 def _page_facts(request: HttpRequest, session_id: UUID | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ FLOORS = [
     {"errors.middleware", "errors.admin", "errors.templatetags", "errors.urls"},
     {"chat.llm.endpoint"},
     {"chat.llm.providers_file"},
-    {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
+    {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.page_modules", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
     {"chat.protocol", "chat.database", "chat.origins", "chat.refusal", "chat.flood"},
     {"chat.addresses", "chat.redis_gate"},
     {"chat.limits", "chat.connection_leases"},

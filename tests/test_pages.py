@@ -162,6 +162,21 @@ class TestMarkup:
             assert files
             assert [file for file in files if finders.find(file) is None] == []
 
+    def test_names_every_module_that_its_scripts_import(self, people):
+        html = people("alice").client.get("/chat/").content.decode()
+        named = re.findall(r'<link rel="modulepreload" href="/static/chat/([^"]+)">', html)
+        scripts = {str(path.relative_to(STATIC)) for pattern in ("*.js", "*.mjs") for path in STATIC.rglob(pattern)}
+        others = {"admin_site.js", "vendor/markdown-it/LICENSE.punycode.js"}
+        assert sorted(named) == sorted(scripts - others)
+
+    def test_says_what_its_buttons_are_before_a_script_runs(self, people):
+        html = people("alice").client.get("/chat/").content.decode()
+        buttons = re.findall(r"<button(?![^>]*hidden)([^>]*)>(.*?)</button>", html, re.S)
+        assert len(buttons) == 5
+        for attributes, content in buttons:
+            assert "aria-label=" in attributes or re.sub("<.*?>", "", content).strip()
+        assert 'placeholder="Write a message"' in html
+
     def test_hands_its_facts_to_the_scripts(self, eve, configure):
         configure(fault_commands=False, max_content_chars=123)
         facts = facts_of(eve.client.get(SESSION_URL).content.decode())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import RESULTS
 from tests.services.process import wait_until
@@ -244,3 +244,21 @@ def test_the_client_module_works_without_the_page(alice):
     assert told["states"] == ["connecting", "open", "closed"]
     assert told["user"] == "show emoji"
     assert [message["content"] for message in alice.stored(told["session"])] == ["show emoji", told["ai"]]
+
+
+def test_no_module_waits_for_the_one_that_imports_it(site, sign_in):
+    """While the first module is on its way, all others are asked for: a chain of imports would be a chain of trips."""
+    alice = sign_in(site, "alice", path="")
+    asked: list[str] = []
+    held: list[Route] = []
+    alice.page.on("request", lambda request: asked.append(request.url))
+    alice.page.route("**/page.js", lambda route: held.append(route))
+    alice.page.goto("/chat/", wait_until="commit")
+    expect(alice.page.get_by_role("button", name="New conversation")).to_be_disabled()
+    expect(alice.box).to_be_disabled()
+    modules = alice.page.locator("link[rel=modulepreload]").evaluate_all("(links) => links.map(({ href }) => href)")
+    assert len(modules) > 30
+    wait_until(lambda: set(modules) <= set(asked), "every module is asked for")
+    held[0].continue_()
+    alice.wait_connected()
+    expect(alice.box).to_be_enabled()

@@ -10,7 +10,7 @@ import { Api } from "./page/api.js";
 import { Composer } from "./page/composer.js";
 import { ConnectionLine } from "./page/connection_line.js";
 import { Conversation } from "./page/conversation.js";
-import { button, h, icon } from "./page/dom.js";
+import { button, h } from "./page/dom.js";
 import { Drafts } from "./page/drafts.js";
 import { Histories } from "./page/histories.js";
 import { listenTo } from "./page/listeners.js";
@@ -157,7 +157,7 @@ function begin(latestSessionId) {
   showAddress();
 }
 
-find("new-conversation").append(icon("plus"), strings.newConversation);
+for (const id of ["new-conversation", "sidebar-open", "sidebar-close", "composer-text"]) find(id).disabled = false;
 find("new-conversation").addEventListener("click", () => room.startNew());
 const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
 find("ended-note").append(h("span", {}, strings.ended), another);

@@ -17,8 +17,6 @@ export function announcer(element) {
 
 /** The list of conversations slides over the page where there is no room for it. @returns {() => void} close */
 export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
-  openButton.append(icon("menu"));
-  closeButton.append(icon("close"));
   const show = (isOpen) => {
     sidebar.classList.toggle("is-open", isOpen);
     backdrop.classList.toggle("is-open", isOpen);

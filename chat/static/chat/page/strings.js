@@ -12,8 +12,6 @@ export const strings = {
   conversationTitle: (title) => `${title} – Switchboard`,
 
   // Composer
-  placeholder: "Write a message",
-  send: "Send message",
   hint: "Enter sends, Shift + Enter starts a new line",
   typingElsewhere: "You are typing on another device",
   charactersLeft: (left) => `${left} characters left`,
@@ -100,8 +98,6 @@ export const strings = {
 
   // Conversations
   conversations: "Conversations",
-  openList: "Open the list of conversations",
-  closeList: "Close the list of conversations",
   noConversations: "Your conversations will be listed here.",
   notSentYet: "Not sent yet",
   showMore: "Show more",
