@@ -1,4 +1,4 @@
-"""The pages: sign-in, sign-out, the one page on which everything else happens in the browser, and what leads nowhere."""
+"""The pages: sign-in, sign-out, the one on which everything else happens in the browser, and what leads nowhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from errors.taxonomy import NOT_FOUND
 @login_required(login_url="chat:login")
 def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
-    return render(request, "chat/page.html", {"page": _page_facts(request, session_id), "modules": page_modules.names()})
+    facts = {"page": _page_facts(request, session_id), "modules": page_modules.names()}
+    return render(request, "chat/page.html", facts)
 
 
 def _page_facts(request: HttpRequest, session_id: UUID | None) -> dict[str, Any]:

@@ -173,6 +173,27 @@ def test_the_keyboard_is_enough(site, sign_in):
     expect(page.get_by_text("This conversation has ended.")).to_be_visible()
 
 
+def test_the_drawer_takes_the_focus_and_gives_it_back(site, sign_in):
+    alice = sign_in(site, "alice", viewport={"width": 390, "height": 700})
+    page, press = alice.page, alice.page.keyboard.press
+    alice.ask("Hello")
+    opener = page.locator("#sidebar-open")
+    opener.focus()
+    press("Enter")
+    expect(page.get_by_role("button", name="Close the list of conversations")).to_be_focused()
+    places = set()
+    for _ in range(12):
+        press("Tab")
+        places.add(page.evaluate("document.activeElement.closest('#sidebar, body').id"))
+    assert places <= {"sidebar", ""}  # past the last one it is the browser's turn
+    press("Escape")
+    expect(opener).to_be_focused()
+    opener.click()
+    page.set_viewport_size({"width": 1280, "height": 700})
+    alice.box.click()  # there is room for both: nothing is out of reach
+    expect(alice.box).to_be_focused()
+
+
 def test_an_input_method_keeps_its_enter(alice):
     """While an input method composes, Enter chooses a candidate and sends nothing."""
     alice.box.fill("kan")

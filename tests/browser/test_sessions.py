@@ -103,7 +103,7 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     for page in (bob, other):
         expect(page.page.get_by_role("heading", name="How can I help?")).to_be_visible()
         expect(page.page.get_by_role("link", name="Delete this")).to_have_count(0)
-    expect(other.page.get_by_text("deleted on another device")).to_be_visible()
+    expect(other.notices).to_have_text("“Delete this” was deleted on another device.")
     expect(bob.page.get_by_text("deleted on another device")).to_have_count(0)
     assert bob.visitor.get_json(f"/chat/sessions/{session_id}")[0] == 404
     bob.page.goto(f"/chat/s/{session_id}/")
@@ -113,6 +113,24 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     bob.card.get_by_role("button", name="New conversation").click()
     expect(bob.page.get_by_role("heading", name="How can I help?")).to_be_visible()
     expect(bob.box).to_be_focused()
+
+
+def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, second_device):
+    bob.ask("Stay here")
+    bob.start_new()
+    bob.ask("Going away")
+    other = second_device()
+    other.box.fill("half a sentence")
+    bob.menu("Going away", "Delete")
+    bob.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(other.notices).to_have_text("“Going away” was deleted on another device.")
+    expect(other.heading).to_have_text("New conversation")
+    expect(other.box).to_have_value("half a sentence")
+    other.go_to("Stay here")
+    expect(other.notices).to_have_count(0)
+    expect(other.box).to_have_value("")
+    other.start_new()
+    expect(other.box).to_have_value("half a sentence")
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):

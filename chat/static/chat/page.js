@@ -75,7 +75,7 @@ const sessions = new SessionList(find("session-list"), api, {
   urlOf: (sessionId) => address.urlOf(sessionId),
   open: (sessionId) => room.open(sessionId),
   onChange: (session) => room.takeChange(session),
-  onDelete: (sessionId) => room.takeDeletion(sessionId),
+  onDelete: (sessionId) => room.takeDeletion(sessionId, { isElsewhere: false }),
   onLoad: () => room.takeList(),
   onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
 });
@@ -111,6 +111,7 @@ const room = new Room({
     backdrop: find("backdrop"),
     openButton: find("sidebar-open"),
     closeButton: find("sidebar-close"),
+    behind: [find("conversation"), find("skip-link")],
   }),
 });
 

@@ -90,8 +90,9 @@ export function listenTo(client, page) {
       sessions.update(session_id, { ended_at: timestamp });
       room.takeChange({ session_id, ended_at: timestamp });
     } else if (metadata.event === "session_deleted") {
+      const title = sessions.titleOf(session_id) ?? strings.unknownTitle;
       sessions.remove(session_id);
-      room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
+      room.takeDeletion(session_id, { title, isElsewhere: !sessions.isDeleting(session_id) });
     } else if (metadata.event === "session_active") {
       sessions.touch(session_id, timestamp);
       if (metadata.others) sessions.refreshSoon();

@@ -165,16 +165,19 @@ export class Room {
     if (listed && !isLoaded && !isMissing) head.showTitle(listed.title);
   }
 
-  takeDeletion(sessionId, { notice = "" } = {}) {
+  takeDeletion(sessionId, { title, isElsewhere }) {
     const { drafts, client, histories, notices } = this.#page;
-    drafts.set(sessionId, "");
+    const unsent = client.pending(sessionId);
+    for (const { ref } of unsent) client.discard(ref);
     histories.forget(sessionId);
-    for (const { ref } of client.pending(sessionId)) client.discard(ref);
+    const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
+    drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
     if (!this.isHere(sessionId)) return;
+    drafts.move(sessionId, null); // what was being said can be said in another conversation
     client.unfollow(sessionId);
     this.current.sessionId = null;
     this.startNew();
-    if (notice) notices.tell(notice);
+    if (isElsewhere) notices.tell(strings.deletedElsewhere(title), { isPassing: true });
   }
 
   // --- Failures of the conversation as a whole ---
@@ -203,7 +206,8 @@ export class Room {
 
   /** Make another conversation the one on the page, or begin to load the same one anew. */
   #show(next, { isNewEntry }) {
-    const { address, client, composer, conversation, drafts, log, sessions, typing, unsent, closeSidebar } = this.#page;
+    const { address, client, composer, conversation, drafts, log, notices, sessions } = this.#page;
+    const { typing, unsent, closeSidebar } = this.#page;
     const before = this.current;
     const isSame = this.isHere(next.sessionId);
     const isRetried = Boolean(document.activeElement?.closest(".log-notice")); // a card whose button may go with it
@@ -214,6 +218,7 @@ export class Room {
       conversation.clear();
       log.showWelcome();
       log.showNotice();
+      notices.leave();
       log.offerEarlier(null);
       sessions.setCurrent(next.sessionId);
       unsent.setCurrent(next.opener);

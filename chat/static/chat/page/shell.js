@@ -15,12 +15,17 @@ export function announcer(element) {
   };
 }
 
-/** The list of conversations slides over the page where there is no room for it. @returns {() => void} close */
-export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
+/**
+ * The list of conversations slides over the page where there is no room for it; what is `behind` it is out of reach then.
+ *
+ * @returns {() => void} close
+ */
+export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind }) {
   const show = (isOpen) => {
     sidebar.classList.toggle("is-open", isOpen);
     backdrop.classList.toggle("is-open", isOpen);
     openButton.setAttribute("aria-expanded", String(isOpen));
+    for (const element of behind) element.inert = isOpen;
   };
   const close = () => {
     if (!sidebar.classList.contains("is-open")) return;
@@ -33,6 +38,7 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
   });
   closeButton.addEventListener("click", close);
   backdrop.addEventListener("click", close);
+  matchMedia("(max-width: 50rem)").addEventListener("change", close); // as in layout.css: there is room for both, or none
   document.addEventListener("keydown", ({ key }) => {
     // A menu or a question in front of the list is what Escape is about then.
     if (key === "Escape" && !document.querySelector("dialog[open], :popover-open")) close();

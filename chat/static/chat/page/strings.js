@@ -112,7 +112,7 @@ export const strings = {
   delete: "Delete",
   deleteQuestion: "Delete this conversation?",
   deleteExplained: (title) => `“${title}” and everything said in it will be gone. This cannot be undone.`,
-  deletedElsewhere: "This conversation was deleted on another device.",
+  deletedElsewhere: (title) => `“${title}” was deleted on another device.`,
   end: "End conversation",
   endQuestion: "End this conversation?",
   endExplained: "You can still read it, but nobody can write in it any more.",
