@@ -101,6 +101,21 @@ class ChatPage:
     def expect_state(self, question: Locator, state: str) -> None:
         expect(question.locator(".message-meta .message-state")).to_have_text(state, timeout=ANSWER_MS)
 
+    def listen(self) -> None:
+        """Note from now on what screen readers are told."""
+        self.page.evaluate(
+            """() => {
+                window.heard = [];
+                const note = (changes) => changes.forEach(({ addedNodes }) =>
+                    addedNodes.forEach((node) => heard.push(node.textContent)));
+                new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });
+            }"""
+        )
+
+    @property
+    def heard(self) -> list[str]:
+        return list(self.page.evaluate("heard"))
+
     def reload(self) -> None:
         self.page.reload()
         self.wait_connected()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -76,8 +77,13 @@ def test_axe_finds_nothing(site, sign_in, picture, width):
     look("rename")
     page.keyboard.press("Escape")
     mallory.reload()
-    page.get_by_role("button", name="End conversation").click()
+    if narrow:
+        open_list()
+        page.get_by_role("button", name="More about").first.click()
+    page.get_by_role("button", name="End conversation").last.click()
     page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    if narrow:
+        page.keyboard.press("Escape")
     expect(page.get_by_text("This conversation has ended.")).to_be_visible()
     look("ended")
     page.goto("/chat/s/00000000-0000-4000-8000-000000000000/")
@@ -171,6 +177,8 @@ def test_the_keyboard_is_enough(site, sign_in):
     press("Tab")
     press("Enter")
     expect(page.get_by_text("This conversation has ended.")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("button", name="New conversation")).to_be_focused()
+    expect(page.get_by_label("Model", exact=True)).to_be_disabled()
 
 
 def test_the_drawer_takes_the_focus_and_gives_it_back(site, sign_in):
@@ -204,22 +212,34 @@ def test_an_input_method_keeps_its_enter(alice):
 
 
 def test_screen_readers_hear_finished_text_once(alice):
-    alice.page.evaluate(
-        """() => {
-            window.heard = [];
-            const note = (changes) => changes.forEach(({ addedNodes }) =>
-                addedNodes.forEach((node) => heard.push(node.textContent)));
-            new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });
-        }"""
-    )
+    alice.listen()
     alice.ask("show markdown slowly")
-    is_heard = "heard.some((text) => text.startsWith('Assistant: '))"
-    wait_until(lambda: alice.page.evaluate(is_heard), "the answer is announced")
-    heard = alice.page.evaluate("heard")
-    answers = [text for text in heard if text.startswith("Assistant: ")]
+
+    def answers_heard() -> list[str]:
+        return [text for text in alice.heard if text.startswith("Assistant: ")]
+
+    wait_until(answers_heard, "the answer is announced")
+    answers = answers_heard()
     assert len(answers) == 1
     assert "A message is stored first, then acknowledged" in answers[0]
     assert "```" not in answers[0]
+
+
+def test_screen_readers_hear_what_became_of_a_message(wired):
+    alice, wire = wired
+    alice.listen()
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    alice.say("busy 1 60000")
+    expect(alice.card).to_have_count(2)
+    wire.copies_up = lambda frame: 0
+    alice.expect_state(alice.say("On its way"), "Sending")
+    error = {"code": "NOT_FOUND", "category": "validation", "message": "This was not found.", "outcome": "rejected"}
+    wire.tell({"type": "error", "ref": wire.lost[-1]["ref"], "error": {**error, "actions": []}})
+    expect(alice.card).to_have_count(3)
+    saved, repeated, refused = [text for text in alice.heard if text.startswith("Error: ")]
+    assert saved == "Error: The assistant is unavailable right now. Your message is saved."
+    assert re.search(r"Your message is saved\. Trying again by itself in \d+ s\.$", repeated)
+    assert refused == "Error: This was not found. Your message was not sent."
 
 
 def test_the_page_is_light(site, sign_in):

@@ -61,6 +61,7 @@ def test_what_waits_to_be_sent_is_found_again_in_its_conversation(own_site, sign
     alice.ask("Talk about apples")
     alice.start_new()
     alice.ask("Talk about pears")
+    alice.listen()
     own_site.kill()
     expect(alice.line).to_contain_text("Connection lost.")
     alice.expect_state(alice.say("More of them"), WAITING)
@@ -83,6 +84,7 @@ def test_what_waits_to_be_sent_is_found_again_in_its_conversation(own_site, sign
         "Talk about pears",
         "More of them",
     ]
+    assert not [text for text in alice.heard if "on another device" in text]  # it was said here
 
 
 def test_a_conversation_that_is_not_sent_yet_stands_in_the_list(own_site, sign_in, picture):

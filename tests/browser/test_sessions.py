@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ANSWER_MS
 from tests.services.process import wait_until
 
 
@@ -146,6 +147,38 @@ def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):
     bob.ask("More")
     expect(other.titles.first).to_have_text("Talk about plums")
     expect(other.titles.nth(1)).to_have_text("Talk about dates")
+
+
+def test_the_list_says_where_an_answer_is_written_and_where_one_has_come(bob, picture):
+    bob.ask("Talk about figs")
+    bob.start_new()
+    bob.say("show markdown slowly")
+    expect(bob.replies.last).to_be_visible()
+    entry = bob.page.locator(".session-item", has_text="show markdown slowly").first
+    bob.listen()
+    bob.go_to("Talk about figs")
+    expect(bob.questions).to_have_text(re.compile("figs"))
+    expect(entry).to_contain_text("Writing")
+    picture(bob.page, "writing-elsewhere")
+    expect(entry).to_contain_text("New answer", timeout=ANSWER_MS)
+    expect(bob.page).to_have_title("(1) Talk about figs – Switchboard")
+    assert "There is a new answer in “show markdown slowly”." in bob.heard
+    picture(bob.page, "unread")
+    bob.go_to("show markdown slowly")
+    expect(entry).not_to_contain_text("New answer")
+    expect(bob.page).to_have_title("show markdown slowly – Switchboard")
+    bob.expect_state(bob.questions.last, "Answered")
+
+
+def test_an_answer_that_comes_while_the_tab_is_hidden_is_counted_in_its_title(bob):
+    bob.ask("Talk about figs")
+    state = "(state) => { Object.defineProperty(document, 'visibilityState', { value: state, configurable: true }); "
+    hide = state + "document.dispatchEvent(new Event('visibilitychange')); }"
+    bob.page.evaluate(hide, "hidden")
+    bob.ask("More of them")
+    expect(bob.page).to_have_title("(1) Talk about figs – Switchboard")
+    bob.page.evaluate(hide, "visible")
+    expect(bob.page).to_have_title("Talk about figs – Switchboard")
 
 
 def test_a_model_that_is_chosen_on_one_device_is_shown_on_the_other(bob, second_device):

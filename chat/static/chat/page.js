@@ -5,6 +5,7 @@
  */
 
 import { ChatClient } from "./client.js";
+import { Activity } from "./page/activity.js";
 import { Address } from "./page/address.js";
 import { Api } from "./page/api.js";
 import { Composer } from "./page/composer.js";
@@ -13,6 +14,7 @@ import { Conversation } from "./page/conversation.js";
 import { button, h } from "./page/dom.js";
 import { Drafts } from "./page/drafts.js";
 import { Histories } from "./page/histories.js";
+import { HistoryView } from "./page/history_view.js";
 import { listenTo } from "./page/listeners.js";
 import { LogView } from "./page/log_view.js";
 import { Notices } from "./page/notices.js";
@@ -38,6 +40,13 @@ const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${locatio
 const storage = storageOrNone("sessionStorage");
 const client = new ChatClient({ url: socketUrl, userId: facts.user_id, storage, storageKey });
 const address = new Address(facts.page_url);
+const activity = new Activity({
+  isSeen: (sessionId) => room.isHere(sessionId) && document.visibilityState === "visible",
+  onChange: (sessionId) => {
+    sessions.showMark(sessionId);
+    head.showUnread(activity.unreadCount);
+  },
+});
 const histories = new Histories();
 const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
 const typing = new TypingLine(find("typing"));
@@ -73,12 +82,21 @@ const conversation = new Conversation(log.list, {
 });
 const sessions = new SessionList(find("session-list"), api, {
   urlOf: (sessionId) => address.urlOf(sessionId),
+  markOf: (sessionId) => activity.markOf(sessionId),
   open: (sessionId) => room.open(sessionId),
   onChange: (session) => room.takeChange(session),
   onDelete: (sessionId) => room.takeDeletion(sessionId, { isElsewhere: false }),
   onLoad: () => room.takeList(),
   onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
 });
+const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
+const historyView = new HistoryView(
+  { api, client, conversation, histories, log },
+  {
+    isCurrent: (opened) => room.current === opened,
+    onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
+  },
+);
 const unsent = new UnsentList(find("unsent-list"), (opener) => room.startNew({ opener }));
 const head = new SessionHead({
   title: find("conversation-title"),
@@ -86,11 +104,12 @@ const head = new SessionHead({
   models,
   end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
   endedNote: find("ended-note"),
+  another,
 });
 const room = new Room({
   facts,
   client,
-  api,
+  activity,
   address,
   log,
   line,
@@ -99,6 +118,7 @@ const room = new Room({
   conversation,
   head,
   histories,
+  historyView,
   drafts,
   notices,
   typing,
@@ -116,8 +136,9 @@ const room = new Room({
 });
 
 listenTo(client, {
-  announce,
+  activity,
   address,
+  announce,
   conversation,
   head,
   histories,
@@ -160,7 +181,6 @@ function begin(latestSessionId) {
 
 for (const id of ["new-conversation", "sidebar-open", "sidebar-close", "composer-text"]) find(id).disabled = false;
 find("new-conversation").addEventListener("click", () => room.startNew());
-const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
 find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
@@ -176,6 +196,7 @@ addEventListener("pageshow", (event) => event.persisted && client.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   client.wake();
+  activity.see(room.current.sessionId);
   sessions.refreshSoon(); // what was said on another device in a conversation that is not open here
 });
 

@@ -9,7 +9,8 @@ import { strings } from "./strings.js";
  * @param {(sessionId: string|null) => void} page.begin the person's latest conversation is known
  */
 export function listenTo(client, page) {
-  const { announce, address, conversation, head, histories, line, log, models, notices, room, sessions, typing, begin } = page;
+  const { activity, address, announce, begin, conversation, head, histories, line, log, models } = page;
+  const { notices, room, sessions, typing } = page;
   const listen = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
 
   listen("state", (detail) => {
@@ -35,16 +36,19 @@ export function listenTo(client, page) {
   listen("message", (message) => {
     sessions.touch(message.session_id, message.timestamp);
     histories.note(message);
+    const isAnswer = message.sender !== "user";
+    if (isAnswer) takeEnd(message.session_id, message.reply?.reply_id);
     if (!room.isHere(message.session_id)) return;
-    if (message.sender === "user") typing.hide();
+    if (!isAnswer) typing.hide();
     conversation.addMessage(message, { isFresh: true });
     log.showWelcome();
-    if (message.sender !== "user") announce(strings.announceReply(message.content));
+    if (isAnswer) announce(strings.announceReply(message.content));
     else if (room.isOwn(message.client_ref)) room.openAgainIfFailed();
     else announce(strings.announceOwn(message.content));
   });
 
   listen("reply", (detail) => {
+    activity.noteReply(detail);
     if (!room.isHere(detail.session_id)) return;
     conversation.updateReply(detail);
     if (detail.state === "pending") announce(strings.announceThinking);
@@ -56,9 +60,11 @@ export function listenTo(client, page) {
     if (request === "model_select" && isHere && !retryAt) models.revert();
     if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
     if (request === "user_message") room.showUnsent(); // it may be one of them
+    let repeatedAt = retryAt;
     if (reply_id) {
       histories.noteFailure(detail);
-      if (isHere) conversation.failReply(detail);
+      takeEnd(session_id, reply_id);
+      if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
     } else if (request && isHere) {
@@ -66,7 +72,7 @@ export function listenTo(client, page) {
     } else if (!retryAt) {
       tellElsewhere(detail, isHere);
     }
-    if (isHere) announce(strings.announceError(error.message));
+    if (isHere) announceError(detail, repeatedAt);
   });
 
   listen("ack", ({ request, session_id }) => {
@@ -102,6 +108,21 @@ export function listenTo(client, page) {
     }
   });
 
+  /** An answer is over, here or in another conversation, which nobody needs to follow any more then. */
+  function takeEnd(session_id, reply_id) {
+    activity.noteEnd({ session_id, reply_id });
+    if (room.isHere(session_id) || activity.isWriting(session_id)) return;
+    client.unfollow(session_id);
+    announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
+  }
+
+  /** What the card says, in one sentence after the other. */
+  function announceError({ error, request, reply_id }, repeatedAt) {
+    const outcome = (reply_id || request === "user_message") && strings.outcomes[error.outcome];
+    const seconds = repeatedAt && Math.ceil((repeatedAt - Date.now()) / 1_000);
+    announce(strings.announceError(error.message, outcome, seconds));
+  }
+
   /** An error that nothing on the page belongs to. */
   function tellElsewhere({ error, request, session_id }, isHere) {
     if (!request) line.noteError(error); // a close may follow; then the line tells it
@@ -113,7 +134,7 @@ export function listenTo(client, page) {
     };
     const place = title && h("a", { href: address.urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
     notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
-    if (!isHere) announce(strings.announceError(error.message));
+    if (!isHere) announceError({ error, request });
   }
 
   function retryResume(sessionId) {

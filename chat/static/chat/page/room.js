@@ -34,27 +34,15 @@ export class Room {
 
   /** Show a conversation. What is on the page of it already stays until the server has told it anew. */
   async open(sessionId, { isNewEntry = true } = {}) {
-    const { api, client, conversation, histories, log } = this.#page;
+    const { historyView, log } = this.#page;
     const opened = this.#show({ sessionId, opener: null, isLoaded: false }, { isNewEntry });
-    log.showLoading(true);
-    if (client.state !== "open") this.#showKept(opened); // the answer may be long in coming
     try {
-      const history = await api.history(sessionId);
-      if (this.current !== opened) return;
-      log.showLoading(false);
-      log.showNotice();
-      Object.assign(opened, { isLoaded: true, hasText: true });
-      conversation.clear();
-      for (const message of history.messages) conversation.addMessage(message);
-      client.follow(sessionId, history.messages);
-      histories.keep(history);
+      const session = await historyView.load(opened);
+      if (!session) return;
       this.showPending();
-      this.#showHead(history.session);
-      this.#offerEarlier(opened, history);
+      this.#showHead(session);
       log.scrollToEnd();
     } catch (failure) {
-      if (this.current !== opened) return;
-      log.showLoading(false);
       if (failure.status === 404) this.#showMissing(opened, failure);
       else this.#showUnloaded(opened, failure);
     }
@@ -166,9 +154,10 @@ export class Room {
   }
 
   takeDeletion(sessionId, { title, isElsewhere }) {
-    const { drafts, client, histories, notices } = this.#page;
+    const { activity, drafts, client, histories, notices } = this.#page;
     const unsent = client.pending(sessionId);
     for (const { ref } of unsent) client.discard(ref);
+    activity.forget(sessionId);
     histories.forget(sessionId);
     const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
     drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
@@ -206,14 +195,15 @@ export class Room {
 
   /** Make another conversation the one on the page, or begin to load the same one anew. */
   #show(next, { isNewEntry }) {
-    const { address, client, composer, conversation, drafts, log, notices, sessions } = this.#page;
-    const { typing, unsent, closeSidebar } = this.#page;
+    const { activity, address, client, composer, conversation, drafts, log, notices } = this.#page;
+    const { sessions, typing, unsent, closeSidebar } = this.#page;
     const before = this.current;
     const isSame = this.isHere(next.sessionId);
     const isRetried = Boolean(document.activeElement?.closest(".log-notice")); // a card whose button may go with it
     this.current = { ...next, hasText: isSame && before.hasText };
     if (!isSame) {
-      if (before.sessionId) client.unfollow(before.sessionId);
+      if (before.sessionId && !activity.isWriting(before.sessionId)) client.unfollow(before.sessionId);
+      activity.forget(next.sessionId); // what is being written there is told anew when it is followed
       if (isNewEntry) address.go(next);
       conversation.clear();
       log.showWelcome();
@@ -244,49 +234,18 @@ export class Room {
     this.#page.head.show(session, { isStored: Boolean(this.current.sessionId) });
   }
 
-  /** What was last known of the conversation stays readable while it cannot be loaded. */
-  #showKept(opened) {
-    const { conversation, histories, log } = this.#page;
-    const kept = histories.get(opened.sessionId);
-    if (!kept) return;
-    this.#offerEarlier(opened, kept);
-    if (opened.hasText) return;
-    opened.hasText = true;
-    for (const message of kept.messages) conversation.addMessage(message);
-    log.scrollToEnd();
-  }
-
   #showUnloaded(opened, failure) {
     opened.hasFailed = true;
-    this.#showKept(opened);
     this.showHttpError(failure, () => this.open(opened.sessionId, { isNewEntry: false }));
   }
 
   /** There is no such conversation; what is typed for it can be said in another one. */
   #showMissing(opened, { error }) {
-    const { drafts, head, histories } = this.#page;
+    const { drafts, head } = this.#page;
     opened.isMissing = true;
     drafts.move(opened.sessionId, null);
-    histories.forget(opened.sessionId);
     head.showMissing();
     this.showError({ ...error, message: strings.missing });
-  }
-
-  #offerEarlier(opened, { messages, has_more }) {
-    const { api, conversation, log } = this.#page;
-    const load = async () => {
-      try {
-        const page = await api.history(opened.sessionId, { before: messages[0].seq });
-        if (this.current !== opened) return;
-        log.keepPlace(() => {
-          for (const message of page.messages) conversation.addMessage(message);
-          this.#offerEarlier(opened, page);
-        });
-      } catch (failure) {
-        if (this.current === opened) this.showHttpError(failure, load);
-      }
-    };
-    log.offerEarlier(has_more ? load : null);
   }
 
   #showWelcomeIfEmpty() {

@@ -4,7 +4,8 @@ import { strings } from "./strings.js";
 
 export class SessionHead {
   #parts;
-  #title = strings.product;
+  #title = strings.untitled;
+  #unreadCount = 0;
 
   /**
    * @param {object} parts
@@ -13,6 +14,7 @@ export class SessionHead {
    * @param {import("./shell.js").ModelPicker} parts.models
    * @param {HTMLElement} parts.end the button that ends it
    * @param {HTMLElement} parts.endedNote
+   * @param {HTMLElement} parts.another the button in it that begins another one
    */
   constructor(parts) {
     this.#parts = parts;
@@ -29,7 +31,13 @@ export class SessionHead {
   showTitle(title) {
     this.#title = title || strings.untitled;
     this.#parts.title.textContent = this.#title;
-    document.title = strings.conversationTitle(this.#title);
+    this.#showTabTitle();
+  }
+
+  /** In how many conversations there is something new: also to be seen from another tab. */
+  showUnread(count) {
+    this.#unreadCount = count;
+    this.#showTabTitle();
   }
 
   /** The server has it now: it can be ended. */
@@ -39,14 +47,19 @@ export class SessionHead {
 
   /** Nobody can write here any more. */
   showEnded() {
-    this.#parts.end.hidden = true;
+    const { another, end, endedNote } = this.#parts;
+    const focused = document.activeElement;
+    end.hidden = true;
     this.#setWritable(false);
+    // Not to the button for who was typing: the next key would press it.
+    if (focused.closest("[hidden], :disabled")) (focused === end ? another : endedNote).focus();
   }
 
   /** It is not there: nothing can be written to it. */
   showMissing() {
     this.showTitle(strings.missingTitle);
-    this.#parts.end.hidden = this.#parts.composer.hidden = true;
+    const { composer, end, models } = this.#parts;
+    end.hidden = composer.hidden = models.disabled = true;
   }
 
   get isEnded() {
@@ -54,8 +67,14 @@ export class SessionHead {
   }
 
   #setWritable(isWritable) {
-    const { composer, endedNote } = this.#parts;
+    const { composer, endedNote, models } = this.#parts;
     composer.hidden = !isWritable;
     endedNote.hidden = isWritable;
+    models.disabled = !isWritable;
+  }
+
+  #showTabTitle() {
+    const title = strings.conversationTitle(this.#title);
+    document.title = this.#unreadCount ? strings.unreadTitle(this.#unreadCount, title) : title;
   }
 }

@@ -32,6 +32,7 @@ export class SessionList {
    * @param {import("./api.js").Api} api
    * @param {object} actions
    * @param {(sessionId: string) => string} actions.urlOf
+   * @param {(sessionId: string) => string|null} actions.markOf see `SessionItem`
    * @param {(sessionId: string) => void} actions.open
    * @param {(session: object) => void} actions.onChange the person changed a session: {session_id, title, ended_at}
    * @param {(sessionId: string) => void} actions.onDelete
@@ -92,6 +93,11 @@ export class SessionList {
     const item = this.#items.get(sessionId);
     if (item) item.show({ ...item.session, ...changes });
     else this.refreshSoon();
+  }
+
+  /** Something else goes on in a session now. */
+  showMark(sessionId) {
+    this.#items.get(sessionId)?.showMark();
   }
 
   /** @returns {object|undefined} a session that is in the list, as the API returns it */

@@ -71,6 +71,11 @@ export class ModelPicker {
     this.#select.value = this.#agreed;
   }
 
+  /** Nothing can be asked there any more. */
+  set disabled(isDisabled) {
+    this.#select.disabled = isDisabled;
+  }
+
   /** The server has taken the change. */
   confirm() {
     this.#agreed = this.#select.value;
@@ -96,8 +101,7 @@ export class ModelPicker {
 
 /** The button that ends the conversation. */
 export function endButton(parent, onEnd) {
-  const text = h("span", { class: "end-text" }, strings.end); // hidden where it is narrow: the label stays
-  const element = button({ text, label: strings.end, iconName: "end", className: "button quiet", onClick: onEnd });
+  const element = button({ text: strings.end, iconName: "end", className: "button quiet end", onClick: onEnd });
   element.hidden = true;
   parent.append(element);
   return element;

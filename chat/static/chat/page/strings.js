@@ -105,6 +105,8 @@ export const strings = {
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
+  marks: { writing: "Writing", unread: "New answer" },
+  unreadTitle: (count, title) => `(${count}) ${title}`,
   more: "More",
   moreAbout: (title) => `More about ${title}`,
   rename: "Rename",
@@ -122,7 +124,9 @@ export const strings = {
   // Said to screen readers
   announceReply: (text) => `Assistant: ${spoken(text)}`,
   announceOwn: (text) => `You, on another device: ${text}`,
-  announceError: (message) => `Error: ${message}`,
+  announceElsewhere: (title) => `There is a new answer in “${title}”.`,
+  announceError: (message, outcome, seconds) =>
+    ["Error:", message, outcome, seconds && `${strings.tryingAgainIn(seconds)}.`].filter(Boolean).join(" "),
   announceThinking: "The assistant is thinking",
 };
 
