@@ -164,8 +164,14 @@ def test_the_list_says_where_an_answer_is_written_and_where_one_has_come(bob, pi
     expect(bob.page).to_have_title("(1) Talk about figs – Switchboard")
     assert "There is a new answer in “show markdown slowly”." in bob.heard
     picture(bob.page, "unread")
+    bob.page.set_viewport_size({"width": 390, "height": 760})
+    opener = bob.page.get_by_role("button", name="Open the list of conversations")
+    expect(opener).to_have_accessible_description("New answer")
+    picture(bob.page, "unread-390")
+    opener.click()
     bob.go_to("show markdown slowly")
     expect(entry).not_to_contain_text("New answer")
+    expect(opener).to_have_accessible_description("")
     expect(bob.page).to_have_title("show markdown slowly – Switchboard")
     bob.expect_state(bob.questions.last, "Answered")
 

@@ -29,7 +29,7 @@ describe("what was last known of a conversation", () => {
     const histories = new Histories();
     histories.keep({ session: { session_id: "s" }, messages: [question(1)], has_more: false });
     const failure = { session_id: "s", message_id: "m1", reply_id: "r", state: "failed", error: { code: "X" }, text: "" };
-    histories.noteFailure(failure);
+    histories.noteEnd(failure);
     const { reply } = histories.get("s").messages[0];
     assert.deepEqual(reply, { reply_id: "r", state: "failed", error: { code: "X" }, text: "" });
   });

@@ -102,6 +102,7 @@ const head = new SessionHead({
   title: find("conversation-title"),
   composer,
   models,
+  listOpener: find("sidebar-open"),
   end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
   endedNote: find("ended-note"),
   another,

@@ -22,8 +22,8 @@ export class Histories {
     this.#kept.get(message.session_id)?.messages.set(message.message_id, message);
   }
 
-  /** An answer ended in an error, which is told at the question it belongs to. */
-  noteFailure({ session_id, message_id, reply_id, state, error, text }) {
+  /** An answer ended without a message of its own, which is told at the question it belongs to. */
+  noteEnd({ session_id, message_id, reply_id, state, error, text }) {
     const messages = this.#kept.get(session_id)?.messages;
     const question = messages?.get(message_id);
     if (question) messages.set(message_id, { ...question, reply: { reply_id, state, error, text } });

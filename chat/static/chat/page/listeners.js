@@ -49,6 +49,7 @@ export function listenTo(client, page) {
 
   listen("reply", (detail) => {
     activity.noteReply(detail);
+    if (detail.state === "stopped") histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
     if (!room.isHere(detail.session_id)) return;
     conversation.updateReply(detail);
     if (detail.state === "pending") announce(strings.announceThinking);
@@ -62,7 +63,7 @@ export function listenTo(client, page) {
     if (request === "user_message") room.showUnsent(); // it may be one of them
     let repeatedAt = retryAt;
     if (reply_id) {
-      histories.noteFailure(detail);
+      histories.noteEnd(detail);
       takeEnd(session_id, reply_id);
       if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {

@@ -12,6 +12,7 @@ export class SessionHead {
    * @param {HTMLElement} parts.title
    * @param {import("./composer.js").Composer} parts.composer
    * @param {import("./shell.js").ModelPicker} parts.models
+   * @param {HTMLElement} parts.listOpener the button that opens the list where it is out of sight
    * @param {HTMLElement} parts.end the button that ends it
    * @param {HTMLElement} parts.endedNote
    * @param {HTMLElement} parts.another the button in it that begins another one
@@ -34,9 +35,11 @@ export class SessionHead {
     this.#showTabTitle();
   }
 
-  /** In how many conversations there is something new: also to be seen from another tab. */
+  /** In how many conversations there is something new: to be seen from another tab too, and without the list. */
   showUnread(count) {
     this.#unreadCount = count;
+    this.#parts.listOpener.classList.toggle("has-news", count > 0);
+    this.#parts.listOpener.ariaDescription = count > 0 ? strings.marks.unread : null;
     this.#showTabTitle();
   }
 
