@@ -20,7 +20,7 @@ urlpatterns = [
     path("errors/", include("errors.urls")),
     path("metrics/prometheus", scrape.prometheus, name="metrics"),
     path("", api.urls),
-    re_path(r"^(?!(?:login|logout|errors)$).*$", api.not_found),  # those get their slash from Django
+    re_path(r"^(?!(?:login|logout|errors)$).*$", views.not_found),  # those get their slash from Django
 ]
 
 

@@ -122,12 +122,12 @@ describe("exactly once", () => {
     const first = before.client.say({ content: "one" });
     before.client.say({ content: "two", opener: first.ref });
     const { client, server } = startClient({ storage });
-    assert.equal(client.unopened, first.ref);
-    assert.deepEqual(contents(client.pending(client.unopened)), ["one", "two"]);
+    assert.deepEqual(client.unopened.map(({ opener }) => opener), [first.ref]);
+    assert.deepEqual(contents(client.pending(first.ref)), ["one", "two"]);
     client.connect();
     server.accept();
     server.ack(server.received("user_message")[0], 1);
-    assert.equal(client.unopened, null);
+    assert.deepEqual(client.unopened, []);
     assert.deepEqual(contents(client.pending(SESSION)), ["two"]);
   });
 

@@ -148,7 +148,7 @@ export class ChatClient extends EventTarget {
     return this.#sender.pending(sessionIdOrOpener);
   }
 
-  /** Ref of the message that will open the newest conversation, if the server does not have it yet; else null. */
+  /** Of each conversation that the server does not know yet the first message, oldest first; `opener` is its name. */
   get unopened() {
     return this.#sender.unopened;
   }

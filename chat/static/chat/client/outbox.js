@@ -45,9 +45,10 @@ export class Outbox {
     return this.#items.filter((item) => conversationOf(item) === conversation);
   }
 
-  /** The newest conversation of which the server has no message yet: the ref that opens it, or null. */
+  /** Of each conversation of which the server has no message yet the first message, oldest first. */
   get unopened() {
-    return this.#items.findLast((item) => !item.session_id)?.opener ?? null;
+    const waiting = this.#items.filter((item) => !item.session_id);
+    return waiting.filter((item, index) => waiting.findIndex(({ opener }) => opener === item.opener) === index);
   }
 
   /** What may be sent now: of each conversation the first message, unless it is on its way or waits for its time. */
