@@ -41,6 +41,11 @@ class ChatPage:
         return self.page.locator("#log .error-card")
 
     @property
+    def past_failures(self) -> Locator:
+        """Of the newest message."""
+        return self.questions.last.locator(".past-failures")
+
+    @property
     def notices(self) -> Locator:
         return self.page.locator("#notices .notice")
 
@@ -87,6 +92,10 @@ class ChatPage:
 
     def expect_state(self, question: Locator, state: str) -> None:
         expect(question.locator(".message-meta .message-state")).to_have_text(state, timeout=ANSWER_MS)
+
+    def offer(self, name: str) -> Locator:
+        """A button in the conversation."""
+        return self.page.locator("#log").get_by_role("button", name=name, exact=True)
 
     def reload(self) -> None:
         self.page.reload()

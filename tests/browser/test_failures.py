@@ -31,7 +31,8 @@ def test_an_answer_that_fails_can_be_asked_for_again(alice, picture, kind, code,
     alice.card.get_by_role("button", name="Try again").click()
     alice.expect_state(alice.questions.last, "Answered")
     expect(alice.card).to_have_count(0)
-    expect(alice.questions.last.locator(".past-failure")).to_contain_text(reference[0])
+    expect(alice.past_failures).to_contain_text("Answered after a failure")
+    expect(alice.past_failures).to_contain_text(reference[0])
     assert [message["sender"] for message in alice.stored()].count("user") == 1
 
 
@@ -43,7 +44,8 @@ def test_a_message_that_was_refused_for_a_while_is_sent_again_by_itself(alice, p
     picture(alice.page, f"fault-{kind}")
     alice.expect_state(question, "Answered")
     expect(alice.card).to_have_count(0)
-    expect(question.locator(".past-failure")).to_contain_text(REFERENCE)
+    expect(alice.past_failures).to_contain_text("Sent after a failure")
+    expect(alice.past_failures).to_contain_text(REFERENCE)
     assert [message["sender"] for message in alice.stored()] == ["user", "ai"]
 
 
@@ -92,7 +94,8 @@ def test_an_answer_is_asked_for_again_at_the_time_that_was_told(alice):
     question = alice.say("busy 2 700")
     expect(alice.card).to_contain_text(BY_ITSELF)
     alice.expect_state(question, "Answered")
-    expect(question.locator(".past-failure")).to_have_count(2)
+    expect(alice.past_failures).to_contain_text("Answered after 2 failures")
+    expect(alice.past_failures.locator(".reference")).to_have_count(2)
 
 
 def test_the_person_may_call_the_repetition_off(alice):

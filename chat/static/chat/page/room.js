@@ -74,9 +74,10 @@ export class Room {
   }
 
   showSession({ title, ended_at, model_id }) {
-    const { composer, endedNote, models, end } = this.#page;
+    const { composer, conversation, endedNote, models, end } = this.#page;
     this.showTitle(title);
     models.value = model_id;
+    conversation.setEnded(Boolean(ended_at));
     composer.hidden = Boolean(ended_at);
     endedNote.hidden = !ended_at;
     end.hidden = Boolean(ended_at) || !this.current.sessionId;
@@ -89,7 +90,8 @@ export class Room {
 
   /** Nobody can write here any more. */
   showEnded() {
-    const { composer, endedNote, end } = this.#page;
+    const { composer, conversation, endedNote, end } = this.#page;
+    conversation.setEnded(true);
     composer.hidden = end.hidden = true;
     endedNote.hidden = false;
   }
@@ -114,6 +116,12 @@ export class Room {
 
   resend(ref) {
     this.#page.client.resend(ref);
+    this.showPending();
+  }
+
+  /** Do not send a refused message again by itself. */
+  hold(ref) {
+    this.#page.client.hold(ref);
     this.showPending();
   }
 

@@ -28,7 +28,9 @@ export const strings = {
   states: {
     sending: "Sending",
     waiting: "Not sent yet, waiting for the connection",
+    signedOut: "Not sent yet. Sign in to send it.",
     repeating: "Not sent yet, trying again",
+    behind: "Waiting for the message before it",
     saved: "Saved",
     answered: "Answered",
     partial: "Answered in part",
@@ -42,8 +44,10 @@ export const strings = {
   reconnecting: "Waiting for the connection",
   replyPartial: "Cut off here",
   replyStopped: "Stopped here",
+  replyStoppedEmpty: "Stopped before its first word",
   stop: "Stop",
   continueReply: "Continue",
+  continuing: "Continuing",
 
   // Inside an answer
   code: "Code",
@@ -64,7 +68,12 @@ export const strings = {
   tryAgainIn: (seconds) => `Try again in ${seconds} s`,
   tryingAgainIn: (seconds) => `Trying again by itself in ${seconds} s`,
   cancelRepetition: "Do not try again",
-  pastFailure: "Sent again after a failure.",
+  past: {
+    sent: (count) => `Sent after ${failures(count)}`,
+    asked: (count) => `Asked again after ${failures(count)}`,
+    answered: (count) => `Answered after ${failures(count)}`,
+    continued: (count) => `Continued after ${failures(count)}`,
+  },
   askingAgain: "Asking again",
   sendAgain: "Send again",
   edit: "Edit",
@@ -125,6 +134,10 @@ export const strings = {
   announceError: (message) => `Error: ${message}`,
   announceThinking: "The assistant is thinking",
 };
+
+function failures(count) {
+  return count === 1 ? "a failure" : `${count} failures`;
+}
 
 const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
