@@ -74,7 +74,7 @@ export class Conversation {
 
   /** A message of the person's that the server does not have yet. */
   addPending(item) {
-    const exchange = this.#byRef.get(item.ref) ?? this.#insert(new Exchange(this.#actions, this.#circumstances));
+    const exchange = this.#byRef.get(item.ref) ?? this.#insert(this.#newExchange());
     this.#byRef.set(item.ref, exchange);
     exchange.setQuestion(item);
     this.#refreshPending();
@@ -127,7 +127,7 @@ export class Conversation {
 
   #addQuestion(message, isFresh) {
     const exchange =
-      this.#byRef.get(message.client_ref) ?? this.#byMessage.get(message.message_id) ?? new Exchange(this.#actions, this.#circumstances);
+      this.#byRef.get(message.client_ref) ?? this.#byMessage.get(message.message_id) ?? this.#newExchange();
     this.#byRef.delete(message.client_ref);
     this.#byMessage.set(message.message_id, exchange);
     const hadPlace = exchange.seq === message.seq;
@@ -150,11 +150,15 @@ export class Conversation {
   #exchangeOf(messageId, seq = Infinity) {
     let exchange = this.#byMessage.get(messageId);
     if (!exchange) {
-      exchange = new Exchange(this.#actions, this.#circumstances);
+      exchange = this.#newExchange();
       exchange.seq = seq;
       this.#byMessage.set(messageId, this.#insert(exchange));
     }
     return exchange;
+  }
+
+  #newExchange() {
+    return new Exchange(this.#actions, this.#circumstances);
   }
 
   /** Put an exchange where its sequence number belongs; what has none yet stays at the end. */

@@ -62,9 +62,10 @@ function actionRow(error, handlers, retryAt, notBefore) {
   return buttons.length > 0 && h("div", { class: "error-actions" }, ...buttons);
 }
 
-/** One that is `ariaDisabled` does nothing; `disabled` would take the focus away before there is another place for it. */
+/** `ariaDisabled` makes it do nothing; `disabled` would take the focus away before there is another place for it. */
 function action(text, iconName, onClick) {
-  const element = button({ text, iconName, className: "button small", onClick: () => element.ariaDisabled || onClick() });
+  const act = () => element.ariaDisabled || onClick();
+  const element = button({ text, iconName, className: "button small", onClick: act });
   return element;
 }
 

@@ -14,7 +14,8 @@ export const strings = {
   hint: "Enter sends, Shift + Enter starts a new line",
   typingElsewhere: "You are typing on another device",
   charactersLeft: (left) => `${left} characters left`,
-  charactersOver: (over) => `${over} ${over === 1 ? "character" : "characters"} too long. Please shorten the message.`,
+  charactersOver: (over) =>
+    `${over.toLocaleString("en")} ${over === 1 ? "character" : "characters"} too long. Please shorten the message.`,
   ended: "This conversation has ended. You can still read it.",
 
   // The empty conversation
