@@ -170,6 +170,20 @@ def test_a_refusal_is_told_also_when_the_person_has_gone_to_another_conversation
     expect(alice.card).to_contain_text("This was not found.")
 
 
+def test_a_card_is_as_far_from_its_message_whatever_failed(wired):
+    alice, wire = wired
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    wire.copies_up = lambda frame: 0
+    alice.expect_state(alice.say("On its way"), "Sending")
+    wire.tell(refusal(ref=wire.lost[-1]["ref"], session_id=alice.session_id))
+    expect(alice.card).to_have_count(2)
+    bottoms = "(parts) => parts.map((part) => part.getBoundingClientRect().bottom)"
+    tops = "(cards) => cards.map((card) => card.getBoundingClientRect().top)"
+    metas = alice.questions.locator(".message-meta").evaluate_all(bottoms)
+    answer, refused = (top - bottom for top, bottom in zip(alice.card.evaluate_all(tops), metas, strict=True))
+    assert abs(answer - refused) < 2
+
+
 def test_a_service_message_is_shown(wired):
     alice, wire = wired
     wire.tell({"type": "notification", "sender": "system", "content": "Maintenance at ten.", "metadata": {}})

@@ -27,7 +27,7 @@ def held(wired):
 
 
 def test_a_message_that_waits_is_not_said_to_be_lost(held, picture):
-    alice, question = held
+    alice, _ = held
     expect(alice.card).to_contain_text(re.compile(r"Trying again by itself in \d+ s"))
     expect(alice.card).not_to_contain_text("Your message was not sent.")
     alice.say("Second")

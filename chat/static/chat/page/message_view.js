@@ -4,6 +4,7 @@ import { copyButton } from "./copy_button.js";
 import { button, h, icon } from "./dom.js";
 import { continueButton, retryButton } from "./error_card.js";
 import { MarkdownView } from "./markdown_view.js";
+import { ownText } from "./own_text.js";
 import { momentTime, fullTime, strings } from "./strings.js";
 
 /** Icon of each state of a person's message; the words are in `strings.states`. */
@@ -41,7 +42,7 @@ export class QuestionView {
   }
 
   show({ content, timestamp }) {
-    this.text.textContent = content;
+    if (this.text.textContent !== content) this.text.replaceChildren(...ownText(content));
     showTime(this.#time, timestamp);
   }
 

@@ -57,6 +57,8 @@ export const strings = {
   copyCode: "Copy this code",
   copyReply: "Copy this answer",
   table: "Table",
+  taskDone: "Done:",
+  taskOpen: "To do:",
 
   // Errors
   outcomes: {
