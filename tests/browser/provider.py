@@ -78,8 +78,12 @@ SCRIPTS = {
     "right-to-left": "It begins in English.\n\nشكرا لك على سؤالك.\n\n- הראשון\n- השני\n\n> אמרה אחת\n\n"
     "| שם | ערך |\n|---|---|\n| א | 1 |\n",
     "tasks": "- [x] Store it\n- [ ] Answer it, which may take several lines where narrow\n- and one that is none\n",
-    "wide": "| name | what it does | when to use it | what it costs |\n|---|---|---|---|\n"
-    + ("| cache | " + "keeps what was read before, so that it is near | " * 3 + "\n") * 3,
+    "wide": "| name |"
+    + " what it does |" * 6
+    + "\n|"
+    + "---|" * 7
+    + "\n"
+    + ("| cache |" + " keeps what was read before, so that it is near |" * 6 + "\n") * 3,
     "emoji": EMOJI * 60 + "the end",
     "long": _long((CORPUS / "markdown.md").read_text() + "\n\n"),
     "code": f"```python\n{_long(LOOP)}\n```\n",

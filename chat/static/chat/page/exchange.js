@@ -93,9 +93,8 @@ export class Exchange {
   takeModel() {
     const reply = this.#newest;
     if (!reply?.error?.actions?.includes("switch_model")) return;
-    this.#repetition.cancel();
     reply.notBefore = 0;
-    this.refresh();
+    this.#decide();
   }
 
   /** Whether the messages typed after this one have to wait for it. */
@@ -141,6 +140,12 @@ export class Exchange {
     if (this.question?.message_id) this.#actions.retry(this.question.message_id, mode);
   }
 
+  /** From now on the person decides when to ask again. */
+  #decide() {
+    this.#repetition.cancel();
+    this.refresh();
+  }
+
   get #newest() {
     return [...this.#replies.values()].at(-1);
   }
@@ -181,11 +186,7 @@ export class Exchange {
       return;
     }
     const { retryAt } = this.#repetition;
-    const cancel = () => {
-      this.#repetition.cancel();
-      this.refresh();
-    };
-    const handlers = { ...this.#replyHandlers(), onCancel: cancel };
+    const handlers = { ...this.#replyHandlers(), onCancel: () => this.#decide() };
     const make = () => errorCard(error, handlers, { retryAt, notBefore });
     view.showCard(make, [error, retryAt, notBefore, ...Object.values(handlers).map(Boolean)]);
   }
@@ -210,7 +211,8 @@ export class Exchange {
   #showQuestion() {
     if (!this.#view) return;
     this.#view.showState(this.#questionState());
-    if (this.isStored) this.#past.show(this.#currentReferences(), this.#pastOutcome());
+    const current = [this.#newest?.error?.reference, this.#refusal?.error.reference];
+    if (this.isStored) this.#past.show(current, this.#pastOutcome());
     if (!this.#refusal) {
       this.#view.showCard();
       return;
@@ -219,10 +221,6 @@ export class Exchange {
     const handlers = this.isStored ? this.#replyHandlers() : this.#messageHandlers();
     const make = () => errorCard(error, handlers, { retryAt, tellsOutcome: !this.isStored });
     this.#view.showCard(make, [this.#refusal, ...Object.values(handlers).map(Boolean)]);
-  }
-
-  #currentReferences() {
-    return [this.#newest?.error?.reference, this.#refusal?.error?.reference];
   }
 
   #pastOutcome() {
