@@ -41,6 +41,11 @@ class ChatPage:
         return self.page.locator("#log .error-card")
 
     @property
+    def past_failures(self) -> Locator:
+        """Of the newest message."""
+        return self.questions.last.locator(".past-failures")
+
+    @property
     def notices(self) -> Locator:
         return self.page.locator("#notices .notice")
 
@@ -115,6 +120,10 @@ class ChatPage:
     @property
     def heard(self) -> list[str]:
         return list(self.page.evaluate("heard"))
+
+    def offer(self, name: str) -> Locator:
+        """A button in the conversation."""
+        return self.page.locator("#log").get_by_role("button", name=name, exact=True)
 
     def reload(self) -> None:
         self.page.reload()

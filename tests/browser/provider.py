@@ -9,7 +9,7 @@ from pathlib import Path
 from chat.llm.base import ReplyRequest
 from chat.llm.demo import DemoBackend
 from errors.exceptions import ChatError
-from errors.taxonomy import LLM_OVERLOADED, REPLY_INTERRUPTED
+from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE, REPLY_INTERRUPTED
 
 CORPUS = Path(__file__).parent / "corpus"
 LONG_CHARS = 100_000
@@ -24,7 +24,9 @@ class ScriptedBackend(DemoBackend):
 
     show <name> [slowly]   writes `corpus/<name>.md`, or one of `SCRIPTS`
     busy <times> <ms>      is overloaded that often, each time for so many milliseconds; then answers
+    falter                 breaks off after some words, then is unavailable; then answers
     break                  breaks off after some words; continues from there
+    mute <times>           says nothing that often; then answers
     hold                   begins and then writes nothing more; continues from there
     """
 
@@ -32,6 +34,9 @@ class ScriptedBackend(DemoBackend):
         words = request.question.split()
         if words[:1] == ["busy"] and request.attempt <= int(words[1]):
             raise ChatError(LLM_OVERLOADED, retry_after_ms=int(words[2]))
+        if words[:1] == ["mute"] and request.attempt <= int(words[1]):
+            await asyncio.sleep(9)  # less than a provider may be silent
+            return
         if words[:1] == ["hold"]:
             if request.partial_text:
                 yield "and goes on."
@@ -39,7 +44,9 @@ class ScriptedBackend(DemoBackend):
             yield "This answer has begun "
             await asyncio.sleep(9)  # less than a provider may be silent
             return
-        if words[:1] == ["break"]:
+        if words[:1] == ["falter"] and request.attempt == 2:
+            raise ChatError(LLM_UNAVAILABLE)
+        if words[:1] == ["break"] or (words[:1] == ["falter"] and request.attempt == 1):
             if request.partial_text:
                 yield "and this is the rest."
                 return
@@ -68,6 +75,15 @@ def _long(part: str) -> str:
 
 
 SCRIPTS = {
+    "right-to-left": "It begins in English.\n\nشكرا لك على سؤالك.\n\n- הראשון\n- השני\n\n> אמרה אחת\n\n"
+    "| שם | ערך |\n|---|---|\n| א | 1 |\n",
+    "tasks": "- [x] Store it\n- [ ] Answer it, which may take several lines where narrow\n- and one that is none\n",
+    "wide": "| name |"
+    + " what it does |" * 6
+    + "\n|"
+    + "---|" * 7
+    + "\n"
+    + ("| cache |" + " keeps what was read before, so that it is near |" * 6 + "\n") * 3,
     "emoji": EMOJI * 60 + "the end",
     "long": _long((CORPUS / "markdown.md").read_text() + "\n\n"),
     "code": f"```python\n{_long(LOOP)}\n```\n",

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import RESULTS
 from tests.browser.provider import script
+from tests.services.process import wait_until
 
 LONGEST_TASK_MS = 50  # beyond it, typing and scrolling stutter
 FORBIDDEN = "script, img, svg:not(.icon), iframe, form, input, style, object, embed, base, meta, template, details"
@@ -46,8 +47,15 @@ def test_markdown_is_shown_as_what_it_means(alice, picture):
 def test_code_is_copied_as_it_was_written(alice):
     alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     reply = alice.ask("show code")
-    reply.get_by_role("button", name="Copy this code").click()
-    expect(reply.get_by_text("Copied")).to_be_visible()
+    copy = reply.get_by_role("button", name="Copy this code")
+    copy.scroll_into_view_if_needed()
+    place = copy.bounding_box()
+    copy.click()
+    expect(reply.get_by_role("status")).to_have_text("Copied")
+    assert copy.bounding_box() == place  # nothing moves away from the pointer
+    tick = copy.locator("path").get_attribute("d")
+    expect(reply.get_by_role("status")).to_have_count(0)
+    assert copy.locator("path").get_attribute("d") != tick
     copied = alice.page.evaluate("navigator.clipboard.readText()")
     assert copied == script("code").removeprefix("```python\n").removesuffix("```\n")
 
@@ -58,12 +66,64 @@ def test_emoji_keep_their_places(alice):
     assert alice.stored()[-1]["content"] == script("emoji")
 
 
-def test_what_a_person_writes_stays_plain_text(alice):
-    text = "# Not a title\n<b>not bold</b> [no link](https://example.org)\n  two spaces"
+def test_what_a_person_writes_stays_plain_text_with_links(alice):
+    text = "# Not a title\n<b>not bold</b> [no name](https://example.org/a?b=1)\n  two spaces\njavascript:alert(1)"
     question = alice.say(text)
     alice.expect_state(question, "Answered")
     assert question.locator(".message-text").text_content() == text
-    assert question.locator(".message-text *").count() == 0
+    link = question.locator(".message-text *")
+    expect(link).to_have_text(["https://example.org/a?b=1"])
+    expect(link).to_have_attribute("href", "https://example.org/a?b=1")
+    expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+
+
+def test_code_that_a_person_writes_looks_like_code(alice):
+    text = "Why?\n```js\nfetch('https://example.org')\n```\nAnd this?\n~~~\nopen"
+    question = alice.say(text)
+    assert question.locator(".message-text").text_content() == text
+    expect(question.locator("code")).to_have_text(["```js\nfetch('https://example.org')\n```", "~~~\nopen"])
+    expect(question.locator("a")).to_have_count(0)
+
+
+def test_each_part_of_an_answer_is_written_in_its_own_direction(alice, picture):
+    reply = alice.ask("show right-to-left")
+    picture(alice.page, "right-to-left")
+    markdown = reply.locator(".markdown")
+    right = """(element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const around = element.parentElement.getBoundingClientRect();
+        return around.right - range.getBoundingClientRect().right < range.getBoundingClientRect().left - around.left;
+    }"""
+    assert [part.evaluate(right) for part in markdown.locator("> p").all()] == [False, True]
+    assert markdown.locator("li").first.evaluate(right)
+    directions = "(parts) => parts.map((part) => getComputedStyle(part).direction)"
+    assert markdown.locator("ul, blockquote, table").evaluate_all(directions) == ["rtl"] * 3
+
+
+def test_tasks_are_boxes_with_a_meaning(alice, picture):
+    reply = alice.ask("show tasks")
+    picture(alice.page, "tasks")
+    expect(reply.get_by_role("img", name="Done:")).to_have_count(1)
+    expect(reply.get_by_role("img", name="To do:")).to_have_count(1)
+    expect(reply.locator("li")).to_have_text(
+        [re.compile("^Store it"), re.compile("^Answer it"), re.compile("^and one")]
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_wide_table_can_be_read_and_scrolled(site, sign_in, picture, width):
+    alice = sign_in(site, "alice", viewport={"width": width, "height": 800})
+    frame = alice.ask("show wide").get_by_role("group", name="Table")
+    widths = (
+        frame.locator("tbody tr").first.locator("td").evaluate_all("(cells) => cells.map((cell) => cell.offsetWidth)")
+    )
+    assert min(widths[1:]) >= 170
+    for theme in ("light", "dark"):
+        alice.page.emulate_media(color_scheme=theme)
+        picture(alice.page, f"{width}-{theme}-wide")
+    frame.press("ArrowRight")
+    wait_until(lambda: frame.evaluate("(element) => element.scrollLeft") > 0, "the keyboard scrolls the table")
 
 
 def test_nothing_that_a_model_writes_is_executed_or_loaded(site, sign_in, picture):

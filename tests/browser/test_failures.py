@@ -31,7 +31,8 @@ def test_an_answer_that_fails_can_be_asked_for_again(alice, picture, kind, code,
     alice.card.get_by_role("button", name="Try again").click()
     alice.expect_state(alice.questions.last, "Answered")
     expect(alice.card).to_have_count(0)
-    expect(alice.questions.last.locator(".past-failure")).to_contain_text(reference[0])
+    expect(alice.past_failures).to_contain_text("Answered after a failure")
+    expect(alice.past_failures).to_contain_text(reference[0])
     assert [message["sender"] for message in alice.stored()].count("user") == 1
 
 
@@ -43,7 +44,8 @@ def test_a_message_that_was_refused_for_a_while_is_sent_again_by_itself(alice, p
     picture(alice.page, f"fault-{kind}")
     alice.expect_state(question, "Answered")
     expect(alice.card).to_have_count(0)
-    expect(question.locator(".past-failure")).to_contain_text(REFERENCE)
+    expect(alice.past_failures).to_contain_text("Sent after a failure")
+    expect(alice.past_failures).to_contain_text(REFERENCE)
     assert [message["sender"] for message in alice.stored()] == ["user", "ai"]
 
 
@@ -92,7 +94,8 @@ def test_an_answer_is_asked_for_again_at_the_time_that_was_told(alice):
     question = alice.say("busy 2 700")
     expect(alice.card).to_contain_text(BY_ITSELF)
     alice.expect_state(question, "Answered")
-    expect(question.locator(".past-failure")).to_have_count(2)
+    expect(alice.past_failures).to_contain_text("Answered after 2 failures")
+    expect(alice.past_failures.locator(".reference")).to_have_count(2)
 
 
 def test_the_person_may_call_the_repetition_off(alice):
@@ -165,6 +168,20 @@ def test_a_refusal_is_told_also_when_the_person_has_gone_to_another_conversation
     alice.notices.get_by_role("link", name="In “The first talk”:").click()
     alice.expect_state(alice.questions.last, "Not sent")
     expect(alice.card).to_contain_text("This was not found.")
+
+
+def test_a_card_is_as_far_from_its_message_whatever_failed(wired):
+    alice, wire = wired
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    wire.copies_up = lambda frame: 0
+    alice.expect_state(alice.say("On its way"), "Sending")
+    wire.tell(refusal(ref=wire.lost[-1]["ref"], session_id=alice.session_id))
+    expect(alice.card).to_have_count(2)
+    bottoms = "(parts) => parts.map((part) => part.getBoundingClientRect().bottom)"
+    tops = "(cards) => cards.map((card) => card.getBoundingClientRect().top)"
+    metas = alice.questions.locator(".message-meta").evaluate_all(bottoms)
+    answer, refused = (top - bottom for top, bottom in zip(alice.card.evaluate_all(tops), metas, strict=True))
+    assert abs(answer - refused) < 2
 
 
 def test_a_service_message_is_shown(wired):

@@ -77,7 +77,7 @@ def test_nothing_is_sent_in_the_name_of_somebody_who_signed_in_meanwhile(wired, 
     wire.copies_up = lambda frame: 1
     wire.cut()
     expect(alice.line).to_contain_text("Please sign in again", timeout=REPAIRED_MS)
-    alice.expect_state(question, "Not sent yet, waiting for the connection")
+    alice.expect_state(question, "Not sent yet. Sign in to send it.")
     _, listed = bob.get_json("/chat/sessions")
     assert "From alice only" not in str(listed)
 

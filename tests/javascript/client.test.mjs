@@ -217,6 +217,21 @@ describe("refusals", () => {
     });
   }
 
+  it("waits for the person when the repetition is called off, and lets the next message go", () => {
+    const { client, server } = startInSession(3);
+    const item = client.say({ content: "one", sessionId: SESSION });
+    client.say({ content: "two", sessionId: SESSION });
+    client.hold(item.ref);
+    assert.equal(client.pending(SESSION)[0].error, undefined, "it is on its way");
+    server.push(refusal(item.ref, busy));
+    client.hold(item.ref);
+    assert.equal(client.pending(SESSION)[0].error.code, "SERVER_BUSY");
+    clock.pass(2_000);
+    assert.deepEqual(contents(server.received("user_message")), ["one", "two"]);
+    client.resend(item.ref);
+    assert.deepEqual(contents(server.received("user_message")), ["one", "two", "one"]);
+  });
+
   it("lets the next message go when one was refused or given up", () => {
     const { client, server } = startInSession(3);
     const bad = client.say({ content: "bad", sessionId: SESSION });

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml, undefinedLabels,
+  addressesIn, closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml, undefinedLabels,
 } from "../../chat/static/chat/page/markdown_syntax.js";
 
 const CORPUS = readFileSync(new URL("../browser/corpus/markdown.md", import.meta.url), "utf8");
@@ -23,11 +23,28 @@ describe("what a text becomes", () => {
     ["[![cat](https://a.example/1)](https://a.example/2)", '<p><a href="https://a.example/2">cat</a></p>'],
     ["see main.py and https://a.example", '<p>see main.py and <a href="https://a.example">https://a.example</a></p>'],
     ["one\ntwo", "<p>one<br>\ntwo</p>"],
-    ["99. a\n1. b", '<ol start="99" class="digits-3">\n<li>a</li>\n<li>b</li>\n</ol>'],
-    ["98. a\n1. b", '<ol start="98">\n<li>a</li>\n<li>b</li>\n</ol>'],
+    ["99. a\n1. b", '<ol start="99" class="digits-3" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>'],
+    ["98. a\n1. b", '<ol start="98" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>'],
+    [
+      "- [ ] a\n- [X] **b**\n- [ ]c",
+      '<ul dir="auto">\n<li class="task-item"><span class="task"></span>a</li>\n' +
+        '<li class="task-item"><span class="task done"></span><strong>b</strong></li>\n<li>[ ]c</li>\n</ul>',
+    ],
+    ["[x] a", "<p>[x] a</p>"],
+    ["> a", '<blockquote dir="auto">\n<p>a</p>\n</blockquote>'],
   ]) {
     it(JSON.stringify(text), () => assert.equal(html(text), expected));
   }
+
+  it("gives room to the cells that hold lines of text", () => {
+    const cells = html("| a |\n|--:|\n| short |\n| long enough to be read as a text |").match(/<t[hd](?!ead)[^>]*>/g);
+    assert.deepEqual(cells, ['<th class="align-right">', '<td class="align-right">', '<td class="align-right prose">']);
+  });
+
+  it("finds the addresses of the web in a plain text", () => {
+    const text = "See https://a.example/x_(y). Not main.py, mailto:a@b.example, javascript:alert(1) or ftp://c.example";
+    assert.deepEqual(addressesIn(text).map(({ url }) => url), ["https://a.example/x_(y)"]);
+  });
 
   it("has headings below the page's own, none of which skips a level", () => {
     const levels = [...html("### a\n# b\n##### c\n# d\n").matchAll(/<h(\d)>/g)].map(([, level]) => level);

@@ -158,6 +158,11 @@ export class ChatClient extends EventTarget {
     this.#sender.resend(ref);
   }
 
+  /** Do not send a refused message again by itself: it waits for `resend` or `discard`. */
+  hold(ref) {
+    this.#sender.hold(ref);
+  }
+
   /** Give up a refused message. */
   discard(ref) {
     this.#sender.takeMessage(ref);

@@ -66,18 +66,18 @@ const line = new ConnectionLine(find("connection-line"), {
   announce,
 });
 const models = new ModelPicker(find("conversation-tools"), (modelId) => {
+  conversation.takeModel();
   if (room.current.sessionId) client.selectModel(room.current.sessionId, modelId);
 });
 const conversation = new Conversation(log.list, {
   retry: (messageId, mode) => client.retry(messageId, { mode, modelId: models.value }),
   stop: (replyId) => client.stop(replyId),
   resend: (ref) => room.resend(ref),
+  hold: (ref) => room.hold(ref),
   edit: (ref) => composer.insert(room.remove(ref)),
   remove: (ref) => room.remove(ref),
-  chooseModel: () => models.focus(),
+  chooseModel: () => models.open(),
   startNew: () => room.startNew(),
-  loginUrl,
-  isOpen: () => client.state === "open",
   focus: (exchange) => (hasPointer() ? composer : exchange).focus(),
 });
 const sessions = new SessionList(find("session-list"), api, {
@@ -100,6 +100,7 @@ const historyView = new HistoryView(
 const unsent = new UnsentList(find("unsent-list"), (opener) => room.startNew({ opener }));
 const head = new SessionHead({
   title: find("conversation-title"),
+  conversation,
   composer,
   models,
   listOpener: find("sidebar-open"),

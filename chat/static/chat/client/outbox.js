@@ -19,7 +19,7 @@ const WAITING = { sentAt: null, tries: 0, notBefore: 0 };
 
 export class Outbox {
   #items;
-  #sending = new Map(); // ref -> {sentAt, tries, notBefore}; not stored: after a reload everything is unsent
+  #sending = new Map(); // ref -> {sentAt, tries, notBefore, error?}; not stored: after a reload everything is unsent
   #storage;
   #key;
 
@@ -87,9 +87,17 @@ export class Outbox {
     return isInDoubt ? { ...error, outcome: "unknown" } : error;
   }
 
-  /** The server will be asked again at `notBefore`. */
-  postpone(ref, notBefore) {
-    this.#sending.set(ref, { sentAt: null, tries: this.tries(ref) + 1, notBefore });
+  /** The server refused it for a while, and will be asked again at `notBefore`. */
+  postpone(ref, notBefore, error) {
+    this.#sending.set(ref, { sentAt: null, tries: this.tries(ref) + 1, notBefore, error });
+  }
+
+  /** What waits for its time waits for the person instead. @returns {boolean} whether it was not on its way again */
+  hold(ref) {
+    const { sentAt, error } = this.#progress(ref);
+    if (sentAt !== null || !error) return false;
+    this.refuse(ref, error);
+    return true;
   }
 
   /** How often the server's refusal was already answered by sending again. */

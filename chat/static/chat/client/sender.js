@@ -63,6 +63,10 @@ export class Sender {
     if (this.#outbox.revive(ref)) this.flush();
   }
 
+  hold(ref) {
+    if (this.#outbox.hold(ref)) this.flush(); // the conversation's next message may go
+  }
+
   /** The server has this message, or nobody wants it any more. @returns {import("./outbox.js").Item|undefined} */
   takeMessage(ref, sessionId) {
     return this.#outbox.take(ref, sessionId);
@@ -86,7 +90,7 @@ export class Sender {
     const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
     const retryAt = this.#repeatAt(error, request?.tries ?? this.#outbox.tries(ref));
     if (retryAt) {
-      (request ? this.#requests : this.#outbox).postpone(ref, retryAt);
+      (request ? this.#requests : this.#outbox).postpone(ref, retryAt, error);
       setTimeout(() => this.flush(), error.retry_after);
     } else if (request) {
       this.#requests.take(ref);

@@ -1,16 +1,23 @@
-/** The message box: several lines, Enter sends, input methods are left alone, too much text is refused at once. */
+/**
+ * The message box: several lines, input methods are left alone, too much text is refused at once.
+ *
+ * Enter sends, except where a screen is touched: its keyboard has no Shift + Enter, so there it begins a line.
+ */
 
 import { codePoints } from "../client/reply_text.js";
 import { strings } from "./strings.js";
 
 const WARN_BELOW = 500; // characters left from which on they are counted
+const FAR_BEYOND = 4; // times what may be sent: so long a text is neither counted, laid out nor kept at every key
 
 export class Composer {
   #form;
   #text;
   #send;
   #hint;
+  #usualHint;
   #maxChars;
+  #enterSends;
   #onChange;
 
   /**
@@ -27,12 +34,16 @@ export class Composer {
     this.#send = form.querySelector("button[type=submit]");
     this.#hint = form.querySelector(".composer-hint");
     this.#maxChars = maxChars;
+    this.#enterSends = !matchMedia("(pointer: coarse)").matches || matchMedia("(any-pointer: fine)").matches;
+    this.#usualHint = this.#enterSends ? strings.hint : "";
+    this.#text.enterKeyHint = this.#enterSends ? "send" : "enter";
     this.#onChange = onChange;
     this.#text.addEventListener("input", () => {
       this.#update();
-      onChange(this.#text.value);
+      if (!this.#isFarBeyond) onChange(this.#text.value);
       if (!this.isEmpty) onTyping();
     });
+    this.#text.addEventListener("change", () => onChange(this.#text.value)); // the focus has left it
     this.#text.addEventListener("keydown", (event) => this.#onKey(event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -66,12 +77,14 @@ export class Composer {
 
   set hidden(isHidden) {
     this.#form.hidden = isHidden;
+    if (!isHidden) this.#fit();
   }
 
   #onKey(event) {
     // While an input method composes, Enter chooses a candidate (229: Safari reports it after the composition).
     const isComposing = event.isComposing || event.keyCode === 229;
-    if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+    const sends = event.ctrlKey || event.metaKey || (this.#enterSends && !event.shiftKey);
+    if (event.key !== "Enter" || !sends || isComposing) return;
     event.preventDefault();
     this.#form.requestSubmit();
   }
@@ -86,23 +99,40 @@ export class Composer {
     this.focus();
   }
 
+  get #isFarBeyond() {
+    return this.#text.value.length > FAR_BEYOND * this.#maxChars;
+  }
+
+  /** Characters that may still be written; of a text far too long about so many. */
   #left() {
-    return this.#maxChars - codePoints(this.#text.value);
+    const text = this.#text.value;
+    return this.#maxChars - (this.#isFarBeyond ? text.length : codePoints(text));
   }
 
   #update() {
     const left = this.#left();
     const isTooLong = left < 0;
-    this.#hint.textContent = isTooLong
-      ? strings.charactersOver(-left)
-      : left < WARN_BELOW && left < this.#maxChars / 2
-        ? strings.charactersLeft(left)
-        : strings.hint;
+    const isNearlyFull = left < WARN_BELOW && left < this.#maxChars / 2;
+    const count = isTooLong ? strings.charactersOver(-left) : isNearlyFull && strings.charactersLeft(left);
+    this.#hint.textContent = count || this.#usualHint;
     this.#hint.classList.toggle("is-error", isTooLong);
-    this.#hint.classList.toggle("is-needed", this.#hint.textContent !== strings.hint);
+    this.#hint.classList.toggle("is-needed", Boolean(count));
     this.#text.setAttribute("aria-invalid", String(isTooLong));
     this.#send.disabled = this.isEmpty || isTooLong;
-    this.#text.style.height = "auto";
-    this.#text.style.height = `${this.#text.scrollHeight}px`;
+    this.#fit();
+  }
+
+  /** As high as its text, up to what the style allows. */
+  #fit() {
+    const { style } = this.#text;
+    if (this.#isFarBeyond) {
+      style.height = "100vh";
+      return;
+    }
+    // While it is measured, the log above must not grow: it would lose its place.
+    this.#form.style.minHeight = `${this.#form.offsetHeight}px`;
+    style.height = "auto";
+    style.height = `${this.#text.scrollHeight}px`;
+    this.#form.style.minHeight = "";
   }
 }

@@ -6,7 +6,7 @@ import { strings } from "./strings.js";
 
 const PATIENCE_MS = 800; // a connection that opens sooner needs no words
 const RESTARTING = 4000;
-const SIGN_IN_CODES = new Set([4501, 4502]);
+export const SIGN_IN_CODES = new Set([4501, 4502]);
 const OWN_CLOSE = 1000;
 
 export class ConnectionLine {

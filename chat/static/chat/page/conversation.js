@@ -4,13 +4,22 @@
  * Fed with messages in the shape of the HTTP API, and with the events of `ChatClient`.
  */
 
+import { SIGN_IN_CODES } from "./connection_line.js";
 import { Exchange } from "./exchange.js";
 
-const RUNNING = new Set(["pending", "streaming"]);
+const TOLD_WITHOUT_TEXT = new Set(["pending", "streaming", "stopped"]); // states of a reply that may have no text
 
 export class Conversation {
   #list;
   #actions;
+  /** What every exchange depends on. Closed: nothing will be sent until the person does something about it. */
+  #circumstances = {
+    isOpen: false,
+    isClosed: false,
+    needsSignIn: false,
+    isEnded: false,
+    isBehind: (exchange) => this.#isBehind(exchange),
+  };
   #exchanges = []; // as shown
   #byMessage = new Map(); // message_id of the question -> Exchange
   #byRef = new Map(); // ref of the question, while it is not stored -> Exchange
@@ -34,6 +43,27 @@ export class Conversation {
     this.#byMessage.clear();
     this.#byRef.clear();
     this.#list.replaceChildren();
+    this.#circumstances.isEnded = false;
+  }
+
+  /** @param {object} detail of the client's `state` event */
+  setConnection({ state, code }) {
+    const isClosed = state === "closed";
+    const needsSignIn = isClosed && SIGN_IN_CODES.has(code);
+    Object.assign(this.#circumstances, { isOpen: state === "open", isClosed, needsSignIn });
+    this.#refresh();
+  }
+
+  /** Whether nobody can write here any more. */
+  setEnded(isEnded) {
+    if (this.#circumstances.isEnded === isEnded) return;
+    this.#circumstances.isEnded = isEnded;
+    this.#refresh();
+  }
+
+  /** Another model was chosen. */
+  takeModel() {
+    for (const exchange of this.#exchanges) exchange.takeModel();
   }
 
   /** A message as the server has it: from history, replay, or just now. */
@@ -44,9 +74,10 @@ export class Conversation {
 
   /** A message of the person's that the server does not have yet. */
   addPending(item) {
-    const exchange = this.#byRef.get(item.ref) ?? this.#insert(new Exchange(this.#actions));
+    const exchange = this.#byRef.get(item.ref) ?? this.#insert(this.#newExchange());
     this.#byRef.set(item.ref, exchange);
     exchange.setQuestion(item);
+    this.#refreshPending();
   }
 
   removePending(ref) {
@@ -54,6 +85,7 @@ export class Conversation {
     this.#byRef.delete(ref);
     this.#exchanges = this.#exchanges.filter((other) => other !== exchange);
     exchange?.element.remove();
+    this.#refreshPending();
   }
 
   /** A running reply: announced, grown, or ended without a message. */
@@ -72,24 +104,36 @@ export class Conversation {
   refuse({ ref, message_id, error, retryAt }) {
     const exchange = this.#byRef.get(ref) ?? this.#byMessage.get(message_id);
     exchange?.setRefusal(error, retryAt);
+    this.#refreshPending();
     return Boolean(exchange);
   }
 
-  refresh() {
+  #refresh() {
     for (const exchange of this.#exchanges) exchange.refresh();
+  }
+
+  /** What became of one message decides what the ones after it wait for. */
+  #refreshPending() {
+    for (const exchange of this.#byRef.values()) exchange.refresh();
+  }
+
+  #isBehind(exchange) {
+    const before = this.#exchanges.slice(0, this.#exchanges.indexOf(exchange));
+    return before.some(({ holdsOthers }) => holdsOthers);
   }
 
   #addQuestion(message, isFresh) {
     const exchange =
-      this.#byRef.get(message.client_ref) ?? this.#byMessage.get(message.message_id) ?? new Exchange(this.#actions);
+      this.#byRef.get(message.client_ref) ?? this.#byMessage.get(message.message_id) ?? this.#newExchange();
     this.#byRef.delete(message.client_ref);
     this.#byMessage.set(message.message_id, exchange);
     const hadPlace = exchange.seq === message.seq;
     exchange.setQuestion(message);
     if (!hadPlace) this.#insert(exchange);
+    this.#refreshPending();
     const { reply } = message;
     // A reply that has text comes as a message of its own.
-    if (reply && (reply.error || RUNNING.has(reply.state))) exchange.setReply({ ...reply, isFresh });
+    if (reply && (reply.error || TOLD_WITHOUT_TEXT.has(reply.state))) exchange.setReply({ ...reply, isFresh });
   }
 
   #addAnswer(message, isFresh) {
@@ -103,11 +147,15 @@ export class Conversation {
   #exchangeOf(messageId, seq = Infinity) {
     let exchange = this.#byMessage.get(messageId);
     if (!exchange) {
-      exchange = new Exchange(this.#actions);
+      exchange = this.#newExchange();
       exchange.seq = seq;
       this.#byMessage.set(messageId, this.#insert(exchange));
     }
     return exchange;
+  }
+
+  #newExchange() {
+    return new Exchange(this.#actions, this.#circumstances);
   }
 
   /** Put an exchange where its sequence number belongs; what has none yet stays at the end. */

@@ -1,6 +1,6 @@
 /** A button that copies a text, and says so. */
 
-import { button, h } from "./dom.js";
+import { button, h, icon } from "./dom.js";
 import { strings } from "./strings.js";
 
 const SAID_MS = 2_000;
@@ -15,19 +15,29 @@ const SAID_MS = 2_000;
 export function copyButton({ label, text, element, isNamed = false }) {
   const className = isNamed ? "button quiet small copy-button" : "icon-button small";
   const copy = button({ text: isNamed && strings.copy, label, iconName: "copy", className, onClick: run });
-  let note = null;
+  let timer = null;
 
   async function run() {
+    // Screen readers hear what is put into a region that is there already.
+    const said = h("span", { class: "visually-hidden", role: "status" });
+    copy.after(said);
     try {
       await navigator.clipboard.writeText(text());
     } catch {
+      said.remove();
       getSelection().selectAllChildren(element);
       return;
     }
-    note?.remove();
-    note = h("span", { class: "copied", role: "status" }, strings.copied);
-    copy.before(note);
-    setTimeout(() => note.remove(), SAID_MS);
+    said.textContent = strings.copied;
+    showIcon("saved");
+    clearTimeout(timer);
+    timer = setTimeout(() => showIcon("copy"), SAID_MS);
+    setTimeout(() => said.remove(), SAID_MS);
+  }
+
+  /** In its place: nothing moves away from the pointer. */
+  function showIcon(name) {
+    copy.firstChild.replaceWith(icon(name));
   }
 
   return copy;

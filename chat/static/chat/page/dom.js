@@ -4,6 +4,9 @@ import { ICONS } from "./icons.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** What every link to another site has: the other site learns nothing, and gets no hold of the page. */
+export const OUTER_LINK = { rel: "noopener noreferrer nofollow", target: "_blank" };
+
 /**
  * Make an element.
  *

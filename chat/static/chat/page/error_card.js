@@ -18,18 +18,19 @@ import { strings } from "./strings.js";
  * @param {string} [handlers.loginUrl]
  * @param {object} [facts]
  * @param {number} [facts.retryAt] epoch ms at which it is tried again by itself
+ * @param {number} [facts.notBefore] epoch ms before which the server will not be asked again
  * @param {boolean} [facts.tellsOutcome] whether `error.outcome` is about a message of the person
- * @param {boolean} [facts.isFresh] whether it has just happened: `retry_after` counts from then
  */
-export function errorCard(error, handlers = {}, { retryAt = null, tellsOutcome = true, isFresh = true } = {}) {
-  const outcome = tellsOutcome && strings.outcomes[error.outcome];
+export function errorCard(error, handlers = {}, { retryAt = null, notBefore, tellsOutcome = true } = {}) {
+  const isDecided = !retryAt || error.outcome !== "rejected"; // it may yet be sent
+  const outcome = tellsOutcome && isDecided && strings.outcomes[error.outcome];
   return h(
     "div",
     { class: "error-card", role: "group", "aria-label": error.message, "data-code": error.code },
     h("p", { class: "error-message" }, icon("failed"), h("span", {}, error.message)),
     outcome && h("p", { class: "error-outcome" }, outcome),
     retryAt && repetition(retryAt),
-    actionRow(isFresh ? error : { ...error, retry_after: 0 }, handlers, retryAt),
+    actionRow(error, handlers, retryAt, notBefore ?? Date.now() + (error.retry_after ?? 0)),
     error.reference && referenceLine(error.reference),
   );
 }
@@ -41,18 +42,19 @@ function repetition(retryAt) {
   return line;
 }
 
-function actionRow(error, handlers, retryAt) {
+function actionRow(error, handlers, retryAt, notBefore) {
   const actions = new Set(error.actions ?? []);
-  const mayResend = actions.has("retry") || actions.has("sign_in") || error.outcome === "unknown";
+  const mayAsk = actions.has("retry") && !retryAt;
+  const mayResend = (actions.has("retry") || actions.has("sign_in") || error.outcome === "unknown") && !retryAt;
   const offers = [
-    [actions.has("retry") && !retryAt, handlers.onContinue, () => continueButton(handlers.onContinue)],
-    [actions.has("retry") && !retryAt, handlers.onRetry, () => retryButton(error, handlers.onRetry)],
-    [retryAt, handlers.onCancel, () => action(strings.cancelRepetition, "close", handlers.onCancel)],
-    [mayResend && !retryAt, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
+    [mayAsk, handlers.onContinue, () => continueButton(handlers.onContinue)],
+    [mayAsk, handlers.onRetry, () => retryButton(handlers.onRetry, notBefore)],
+    [retryAt, handlers.onCancel, () => until(retryAt, action(strings.cancelRepetition, "close", handlers.onCancel))],
+    [mayResend, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
     [actions.has("switch_model"), handlers.onModel, () => action(strings.chooseModel, "down", handlers.onModel)],
     [actions.has("new_session"), handlers.onNew, () => action(strings.newConversation, "plus", handlers.onNew)],
-    [!retryAt, handlers.onEdit, () => action(strings.edit, "edit", handlers.onEdit)],
-    [!retryAt, handlers.onRemove, () => action(strings.remove, "close", handlers.onRemove)],
+    [true, handlers.onEdit, () => until(retryAt, action(strings.edit, "edit", handlers.onEdit))],
+    [true, handlers.onRemove, () => until(retryAt, action(strings.remove, "delete", handlers.onRemove))],
     [actions.has("sign_in"), handlers.loginUrl, () => link(strings.signIn, handlers.loginUrl, "button small")],
     [isOwnPath(error.help_url), true, () => helpLink(error)],
   ];
@@ -60,8 +62,17 @@ function actionRow(error, handlers, retryAt) {
   return buttons.length > 0 && h("div", { class: "error-actions" }, ...buttons);
 }
 
+/** `ariaDisabled` makes it do nothing; `disabled` would take the focus away before there is another place for it. */
 function action(text, iconName, onClick) {
-  return button({ text, iconName, className: "button small", onClick });
+  const act = () => element.ariaDisabled || onClick();
+  const element = button({ text, iconName, className: "button small", onClick: act });
+  return element;
+}
+
+/** What can be done only before it is tried again: then it is on its way. */
+function until(retryAt, element) {
+  if (retryAt) setTimeout(() => (element.ariaDisabled = "true"), retryAt - Date.now());
+  return element;
 }
 
 function link(text, href, className) {
@@ -76,30 +87,31 @@ export function helpLink({ help_url: href }) {
 
 /** Lets the answer go on from where it broke off. */
 export function continueButton(onContinue) {
-  const go = action(strings.continueReply, "forward", () => askOnce(go, onContinue));
-  return go;
+  return onceButton(strings.continueReply, "forward", strings.continuing, onContinue);
 }
 
-/** Asks again; not before the time the server told. */
-function retryButton(error, onRetry) {
-  const retry = action(strings.tryAgain, "retry", () => askOnce(retry, onRetry));
-  if (error.retry_after >= 1) {
+/** Asks again; not before that time, in epoch ms. */
+export function retryButton(onRetry, notBefore = 0) {
+  const retry = onceButton(strings.tryAgain, "retry", strings.askingAgain, onRetry);
+  if (notBefore > Date.now()) {
     retry.disabled = true;
     const enable = () => {
       retry.disabled = false;
       setText(retry, strings.tryAgain);
     };
-    countDown(Date.now() + error.retry_after, (seconds) => setText(retry, strings.tryAgainIn(seconds)), enable);
+    countDown(notBefore, (seconds) => setText(retry, strings.tryAgainIn(seconds)), enable);
   }
   return retry;
 }
 
-/** Not `disabled`: that would take the focus away before there is another place for it. */
-function askOnce(element, ask) {
-  if (element.ariaDisabled) return;
-  element.ariaDisabled = "true";
-  setText(element, strings.askingAgain);
-  ask();
+/** Asks one time; from then on it says what is being done. */
+function onceButton(text, iconName, doing, ask) {
+  const element = action(text, iconName, () => {
+    element.ariaDisabled = "true";
+    setText(element, doing);
+    ask();
+  });
+  return element;
 }
 
 export function referenceLine(reference) {

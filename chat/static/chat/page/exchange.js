@@ -7,11 +7,11 @@
 import { h } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { QuestionView, ReplyView } from "./message_view.js";
+import { PastFailures } from "./past_failures.js";
 import { Repetition } from "./repetition.js";
 import { strings } from "./strings.js";
 
 const RUNNING = new Set(["pending", "streaming"]);
-const NOTES = { partial: strings.replyPartial, stopped: strings.replyStopped };
 const REFUSED_STATES = { unknown: "unknown", saved: "saved", partial: "saved" }; // as `outcome` says; else "rejected"
 const QUESTION_STATES = { complete: "answered", partial: "partial", stopped: "stopped", failed: "failed" };
 
@@ -21,35 +21,37 @@ export class Exchange {
   /** What the person wrote; null while only an answer to it is loaded. */
   question = null;
   #view = null;
-  #replies = new Map(); // reply_id -> {state, error?, view}
-  #refusal = null; // {error, retryAt?}: the question itself was refused
-  #shownRefusal = null;
-  #references = new Set(); // of failures that were told here
+  #replies = new Map(); // reply_id -> {state, error?, view}; the newest one is the last
+  #refusal = null; // {error, retryAt?}: the question itself, or a request about it, was refused
+  #past = new PastFailures();
+  #isContinued = false; // whether the newest answer was asked to go on from the one before it
   #repetition = new Repetition();
   #actions;
+  #circumstances;
 
   /**
    * @param {object} actions what the page does on a person's behalf
    * @param {(messageId: string, mode?: string) => void} actions.retry mode "continue": from the text that is there
    * @param {(replyId: string) => void} actions.stop
    * @param {(ref: string) => void} actions.resend
+   * @param {(ref: string) => void} actions.hold do not send it again by itself
    * @param {(ref: string) => void} actions.edit
    * @param {(ref: string) => void} actions.remove
    * @param {() => void} [actions.chooseModel]
    * @param {() => void} actions.startNew
-   * @param {() => string} actions.loginUrl
-   * @param {() => boolean} actions.isOpen whether there is a connection
    * @param {(element: HTMLElement) => void} actions.focus the button that had the focus is gone
+   * @param {object} circumstances as they are now, see `Conversation`
    */
-  constructor(actions) {
+  constructor(actions, circumstances) {
     this.#actions = actions;
+    this.#circumstances = circumstances;
   }
 
   /** @param {object} message as stored, or an item of the outbox, which has no `seq` */
   setQuestion(message) {
     this.question = { ...this.question, ...message };
     if (!this.#view) {
-      this.#view = new QuestionView();
+      this.#view = new QuestionView(this.#past.element);
       this.element.prepend(this.#view.element);
     }
     if (message.seq !== undefined) {
@@ -74,24 +76,39 @@ export class Exchange {
   /** @param {object} reply {reply_id, state, text?, delta?, error?, timestamp?, isFresh?} */
   setReply({ reply_id, state, text, delta, error, timestamp, isFresh = false }) {
     this.#refusal = null;
-    const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id);
+    const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id, isFresh);
     const isRunning = RUNNING.has(state);
     if (delta !== undefined) reply.view.append(delta);
     else if (text !== undefined) reply.view.show(text, { isWhole: !isRunning });
     reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
     if (delta !== undefined && reply.state === state) return; // nothing else is new
-    Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp, isFresh });
+    Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp });
+    reply.notBefore = isFresh ? Date.now() + (error?.retry_after ?? 0) : 0; // known only from what has just happened
     this.#note(error);
-    this.#repetition.consider(reply, {
-      again: () => this.#retry(),
-      onCancel: () => this.#recard(reply),
-    });
+    this.#repetition.consider({ state, error, isFresh }, () => this.#retry());
     this.refresh();
+  }
+
+  /** The person has chosen another model: what one model asks to wait for is no matter to another. */
+  takeModel() {
+    const reply = this.#newest;
+    if (!reply?.error?.actions?.includes("switch_model")) return;
+    reply.notBefore = 0;
+    this.#decide();
+  }
+
+  /** Whether the messages typed after this one have to wait for it. */
+  get holdsOthers() {
+    if (this.isStored) return false;
+    const { error, retryAt } = this.#refusal ?? {};
+    // What may have opened a session or not keeps the next message from opening another one.
+    return !error || Boolean(retryAt) || (error.outcome === "unknown" && !this.question.session_id);
   }
 
   /** Show everything as it stands now; also when the connection came or went. */
   refresh() {
     const hadFocus = this.element.contains(document.activeElement);
+    if (this.#circumstances.isEnded) this.#repetition.cancel();
     this.#showReplies();
     this.#showQuestion();
     if (hadFocus && !this.element.contains(document.activeElement)) this.#actions.focus(this.element);
@@ -102,86 +119,114 @@ export class Exchange {
     this.#repetition.cancel();
   }
 
-  #addReply(replyId) {
+  #addReply(replyId, isFresh) {
     const reply = { state: "pending", view: new ReplyView(() => this.#actions.stop(replyId)) };
-    this.#replies.set(replyId, reply);
-    this.element.append(reply.view.element);
+    const entries = [...this.#replies];
+    // The history tells the newest answer with the question, and older ones that left a text after it.
+    const isOlder = !isFresh && entries.at(-1)?.[0] === this.question?.reply?.reply_id && entries.length > 0;
+    if (isOlder) this.#newest.view.element.before(reply.view.element);
+    else this.element.append(reply.view.element);
+    entries.splice(isOlder ? -1 : entries.length, 0, [replyId, reply]);
+    this.#replies = new Map(entries);
     return reply;
   }
 
   #note(error) {
-    if (error?.reference) this.#references.add(error.reference);
+    this.#past.note(error, { isAboutSending: !this.isStored });
   }
 
   #retry(mode) {
+    this.#isContinued = mode === "continue";
     if (this.question?.message_id) this.#actions.retry(this.question.message_id, mode);
+  }
+
+  /** From now on the person decides when to ask again. */
+  #decide() {
+    this.#repetition.cancel();
+    this.refresh();
   }
 
   get #newest() {
     return [...this.#replies.values()].at(-1);
   }
 
+  get isStored() {
+    return this.question?.seq !== undefined;
+  }
+
+  // --- Answers ---
+
   #showReplies() {
     for (const reply of this.#replies.values()) {
       const isRunning = RUNNING.has(reply.state);
       const isOver = reply !== this.#newest && !isRunning;
-      if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#actions.isOpen() });
+      if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
       else reply.view.showEnd(this.#ending(reply, isOver));
       // What became of a retry is newer than what it was about.
-      reply.view.showCard(reply.error && !isOver && !this.#refusal ? this.#replyCard(reply) : null);
+      this.#showReplyCard(reply, reply.error && !isOver && !this.#refusal);
       reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
     }
   }
 
   #ending({ state, hasText, timestamp, error }, isOver) {
-    // Of an answer that ended in an error, the card offers to go on.
-    const canContinue = state === "stopped" && hasText && !error && !isOver && this.question?.message_id;
-    return {
-      note: NOTES[state],
-      timestamp: hasText && timestamp,
-      onContinue: canContinue ? () => this.#retry("continue") : null,
-    };
+    // Of an answer that ended in an error, and of a request that was refused, the card says how to go on.
+    const canGoOn = state === "stopped" && !error && !isOver && !this.#refusal;
+    const { onRetry, onContinue } = canGoOn ? this.#replyHandlers() : {};
+    return { note: noteOf(state, hasText), timestamp: hasText && timestamp, onRetry, onContinue };
   }
 
   #progressWords({ state }) {
-    if (!this.#actions.isOpen()) return strings.reconnecting;
+    if (!this.#circumstances.isOpen) return strings.reconnecting;
     return state === "pending" ? strings.thinking : strings.writing;
   }
 
-  #replyCard(reply) {
+  #showReplyCard({ view, error, notBefore }, isShown) {
+    if (!isShown) {
+      view.showCard();
+      return;
+    }
     const { retryAt } = this.#repetition;
-    const handlers = { ...this.#replyHandlers(), onCancel: retryAt && (() => this.#repetition.cancel()) };
-    if (reply.state === "partial" && handlers.onRetry) handlers.onContinue = () => this.#retry("continue");
-    reply.card ??= errorCard(reply.error, handlers, { isFresh: reply.isFresh, retryAt });
-    return reply.card;
+    const handlers = { ...this.#replyHandlers(), onCancel: () => this.#decide() };
+    const make = () => errorCard(error, handlers, { retryAt, notBefore });
+    view.showCard(make, [error, retryAt, notBefore, ...Object.values(handlers).map(Boolean)]);
   }
 
-  #recard(reply) {
-    reply.card = null;
-    this.refresh();
-  }
-
+  /** What can be done about an answer that is not whole. */
   #replyHandlers() {
-    const { chooseModel, startNew, loginUrl } = this.#actions;
-    const onRetry = this.question?.message_id && (() => this.#retry());
-    return { onRetry, onModel: chooseModel, onNew: startNew, loginUrl: loginUrl() };
+    const { chooseModel, startNew } = this.#actions;
+    const { isEnded, isClosed } = this.#circumstances;
+    const canAsk = this.question?.message_id && !isEnded && !isClosed;
+    const { state, hasText } = this.#newest ?? {};
+    const canContinue = canAsk && hasText && (state === "partial" || state === "stopped");
+    return {
+      onRetry: canAsk && (() => this.#retry()),
+      onContinue: canContinue && (() => this.#retry("continue")),
+      onModel: !isEnded && chooseModel,
+      onNew: startNew,
+    };
   }
+
+  // --- The question ---
 
   #showQuestion() {
     if (!this.#view) return;
     this.#view.showState(this.#questionState());
-    this.#view.showPast(this.#pastReferences());
-    const { error, retryAt } = this.#refusal ?? {};
-    if (this.#shownRefusal === this.#refusal) return;
-    this.#shownRefusal = this.#refusal;
-    this.#view.showCard(error && errorCard(error, this.#refusalHandlers(), { retryAt, tellsOutcome: !this.isStored }));
+    const current = [this.#newest?.error?.reference, this.#refusal?.error.reference];
+    if (this.isStored) this.#past.show(current, this.#pastOutcome());
+    if (!this.#refusal) {
+      this.#view.showCard();
+      return;
+    }
+    const { error, retryAt } = this.#refusal;
+    const handlers = this.isStored ? this.#replyHandlers() : this.#messageHandlers();
+    const make = () => errorCard(error, handlers, { retryAt, tellsOutcome: !this.isStored });
+    this.#view.showCard(make, [this.#refusal, ...Object.values(handlers).map(Boolean)]);
   }
 
-  /** What was told here and is not on a card now, once it has been made good. */
-  #pastReferences() {
-    const current = new Set([this.#newest?.error?.reference, this.#refusal?.error?.reference]);
-    if (!this.isStored) return [];
-    return [...this.#references].filter((reference) => !current.has(reference));
+  #pastOutcome() {
+    const { state } = this.#newest ?? {};
+    if (state !== "complete" && state !== "stopped") return "asked";
+    return this.#isContinued ? "continued" : "answered";
   }
 
   /** epoch ms at which the answer is asked for again by itself, or null */
@@ -189,24 +234,35 @@ export class Exchange {
     return this.#repetition.retryAt;
   }
 
-  get isStored() {
-    return this.question?.seq !== undefined;
-  }
-
-  #refusalHandlers() {
-    const { resend, edit, remove } = this.#actions;
-    if (this.isStored) return this.#replyHandlers(); // a retry was refused
+  /** What can be done about a message that is not stored. */
+  #messageHandlers() {
+    const { resend, hold, edit, remove, startNew } = this.#actions;
+    const { isEnded, isClosed } = this.#circumstances;
     const { ref } = this.question;
-    const own = { onSendAgain: () => resend(ref), onEdit: () => edit(ref), onRemove: () => remove(ref) };
-    return { ...own, onNew: this.#actions.startNew, loginUrl: this.#actions.loginUrl() };
+    return {
+      onSendAgain: !isEnded && !isClosed && (() => resend(ref)),
+      onCancel: () => hold(ref),
+      onEdit: () => edit(ref),
+      onRemove: () => remove(ref),
+      onNew: startNew,
+    };
   }
 
   #questionState() {
-    if (!this.isStored) {
-      if (this.#refusal?.retryAt) return "repeating";
-      if (this.#refusal) return REFUSED_STATES[this.#refusal.error.outcome] ?? "rejected";
-      return this.#actions.isOpen() ? "sending" : "waiting";
-    }
-    return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
+    if (this.isStored) return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
+    const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
+    const { error, retryAt } = this.#refusal ?? {};
+    if (error && !retryAt) return REFUSED_STATES[error.outcome] ?? "rejected";
+    if (isClosed) return needsSignIn ? "signedOut" : "rejected";
+    if (!isOpen) return "waiting";
+    if (error) return "repeating";
+    return isBehind(this) ? "behind" : "sending";
   }
+}
+
+/** How an answer ended, if not well. */
+function noteOf(state, hasText) {
+  if (state === "partial") return strings.replyPartial;
+  if (state !== "stopped") return null;
+  return hasText ? strings.replyStopped : strings.replyStoppedEmpty;
 }

@@ -17,7 +17,7 @@ export function listenTo(client, page) {
     line.show(detail);
     if (line.reference) notices.withdraw(line.reference);
     if (detail.state !== "open") typing.hide();
-    conversation.refresh();
+    conversation.setConnection(detail);
     if (detail.state !== "open") return;
     room.openAgainIfFailed();
     if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile

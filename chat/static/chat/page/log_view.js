@@ -15,6 +15,7 @@ export class LogView {
   #notice = h("div", { class: "log-notice" });
   #isFollowing = true;
   #lastTop = 0;
+  #lastHeight = 0;
 
   /**
    * @param {HTMLElement} log the scrolling element
@@ -34,7 +35,7 @@ export class LogView {
   scrollToEnd() {
     this.#isFollowing = true;
     this.#log.scrollTop = this.#log.scrollHeight;
-    this.#jump.hidden = true;
+    this.#showJump(false);
   }
 
   /** What is shown instead of messages, or beside them: nothing, or elements. */
@@ -62,16 +63,26 @@ export class LogView {
   /** Change what is above the reader's place without moving it. */
   keepPlace(change) {
     const fromEnd = this.#log.scrollHeight - this.#log.scrollTop;
+    const hadFocus = this.#top.contains(document.activeElement);
     change();
     this.#log.scrollTop = this.#log.scrollHeight - fromEnd;
+    if (hadFocus) this.list.firstElementChild?.focus({ preventScroll: true }); // the button that asked for more is gone
   }
 
   #onScroll() {
-    const left = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight;
-    // Text that grows moves the end away without anybody scrolling: only the way up means reading elsewhere.
+    const { clientHeight, scrollHeight, scrollTop } = this.#log;
+    const left = scrollHeight - scrollTop - clientHeight;
+    // Text that grows moves the end away without anybody scrolling, and so does a message box that grows: only the way
+    // up in a log of the same height means reading elsewhere.
     if (left < NEAR_END_PX) this.#isFollowing = true;
-    else if (this.#log.scrollTop < this.#lastTop) this.#isFollowing = false;
-    this.#lastTop = this.#log.scrollTop;
-    this.#jump.hidden = this.#isFollowing || !this.list.hasChildNodes();
+    else if (scrollTop < this.#lastTop && clientHeight === this.#lastHeight) this.#isFollowing = false;
+    this.#lastTop = scrollTop;
+    this.#lastHeight = clientHeight;
+    this.#showJump(!this.#isFollowing && this.list.hasChildNodes());
+  }
+
+  #showJump(isShown) {
+    if (!isShown && document.activeElement === this.#jump) this.#log.focus({ preventScroll: true });
+    this.#jump.hidden = !isShown;
   }
 }

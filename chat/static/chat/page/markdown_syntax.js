@@ -23,14 +23,24 @@ markdown.renderer.rules.image = (tokens, index) => {
 };
 const LINK_NESTING = { link_open: 1, link_close: -1 };
 
+const PROSE_CHARS = 24; // a cell with more than that is read as lines of text, and needs room for them
+
 /** Cells say their side with a class: the content security policy forbids style attributes. */
 for (const cell of ["th_open", "td_open"]) {
   markdown.renderer.rules[cell] = (tokens, index, options, env, renderer) => {
     const side = tokens[index].attrGet("style")?.replace("text-align:", "");
-    tokens[index].attrs = side ? [["class", `align-${side}`]] : null;
+    tokens[index].attrs = null;
+    if (side) tokens[index].attrJoin("class", `align-${side}`);
+    if (tokens[index + 1].content.length > PROSE_CHARS) tokens[index].attrJoin("class", "prose");
     return renderer.renderToken(tokens, index, options);
   };
 }
+
+/** The box of a task: `markdown_view.js` says what it means. */
+markdown.renderer.rules.task = (tokens, index) => `<span class="task${tokens[index].meta.isDone ? " done" : ""}"></span>`;
+
+/** Blocks with a side on which they begin: it is that of their first words, from right to left or not. */
+const DIRECTED = new Set(["bullet_list_open", "ordered_list_open", "blockquote_open"]);
 
 /**
  * What one part of a text leaves to the parts after it: link definitions, the level of the last heading, and in a list
@@ -49,11 +59,27 @@ export function toHtml(text, context) {
   const tokens = markdown.parse(text, context);
   if (context.number !== null && tokens[0]?.type === "ordered_list_open") tokens[0].attrSet("start", context.number);
   makeRoomForNumbers(tokens);
+  makeTasks(tokens);
   for (const token of tokens) {
+    if (DIRECTED.has(token.type)) token.attrSet("dir", "auto");
     if (token.type === "heading_open") context.heading = headingLevel(token.tag, context.heading);
     if (token.type.startsWith("heading_")) token.tag = `h${context.heading}`;
   }
   return markdown.renderer.render(tokens, markdown.options, context);
+}
+
+/** An item that begins with "[ ]" or "[x]" is a task. */
+function makeTasks(tokens) {
+  for (const [index, { type, children }] of tokens.entries()) {
+    const item = type === "inline" && tokens[index - 2];
+    const [mark] = (item?.type === "list_item_open" && /^\[[ xX]\] +/.exec(children[0]?.content)) || [];
+    if (!mark) continue;
+    item.attrJoin("class", "task-item");
+    const task = new item.constructor("task", "", 0);
+    task.meta = { isDone: mark[1] !== " " };
+    children[0].content = children[0].content.slice(mark.length);
+    children.unshift(task);
+  }
 }
 
 /** Says with a class how many digits the numbers of a list have, where they are many. */
@@ -74,6 +100,11 @@ function makeRoomForNumbers(tokens) {
 function headingLevel(tag, previous) {
   const wanted = Number(tag.slice(1)) + HEADINGS_FROM - 1;
   return Math.max(HEADINGS_FROM, Math.min(wanted, previous + 1, 6));
+}
+
+/** Addresses of the web in a plain text: [{index, lastIndex, url}]. */
+export function addressesIn(text) {
+  return (markdown.linkify.match(text) ?? []).filter(({ url }) => /^https?:/i.test(url));
 }
 
 /** Names in brackets that would be links if they were defined: their definition may come later in the text. */

@@ -8,7 +8,7 @@
 
 import DOMPurify from "../vendor/dompurify/purify.es.mjs";
 import { CodeBlock } from "./code_block.js";
-import { h } from "./dom.js";
+import { h, icon, OUTER_LINK } from "./dom.js";
 import { LateLinks } from "./late_links.js";
 import {
   closesFence, copyContext, cutLength, finishedLength, newContext, openingFence, toHtml,
@@ -22,18 +22,18 @@ const TOO_LONG_CHARS = 12_000; // a block that cannot be cut well is cut anywher
 
 const ALLOWED = {
   ALLOWED_TAGS: (
-    "p br hr h2 h3 h4 h5 h6 strong em s code pre blockquote ul ol li a table thead tbody tr th td"
+    "p br hr h2 h3 h4 h5 h6 strong em s code pre blockquote ul ol li a span table thead tbody tr th td"
   ).split(" "),
-  ALLOWED_ATTR: ["href", "title", "start", "class"],
+  ALLOWED_ATTR: ["href", "title", "start", "class", "dir"],
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
-  ADD_URI_SAFE_ATTR: ["start"],
+  ADD_URI_SAFE_ATTR: ["start", "dir"],
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
 
 export class MarkdownView {
-  element = h("div", { class: "message-text markdown", dir: "auto" });
+  element = h("div", { class: "message-text markdown" });
   #source = ""; // all of it
   #arrived = ""; // not looked at yet
   #tail = ""; // looked at, and not finished
@@ -194,10 +194,12 @@ function fragmentOf(text, context) {
   const fragment = DOMPurify.sanitize(toHtml(text, context), ALLOWED);
   for (const link of fragment.querySelectorAll("a")) protect(link);
   for (const pre of fragment.querySelectorAll("pre")) pre.replaceWith(codeOf(pre));
+  for (const box of fragment.querySelectorAll(".task")) box.replaceWith(taskBox(box.classList.contains("done")));
   for (const table of fragment.querySelectorAll("table")) {
     const frame = h("div", { class: "table-frame", tabindex: "0", role: "group", "aria-label": strings.table });
     table.replaceWith(frame);
     frame.append(table);
+    frame.dir = "auto"; // of what is in it
   }
   return fragment;
 }
@@ -207,8 +209,12 @@ function protect(link) {
     link.replaceWith(...link.childNodes);
     return;
   }
-  link.rel = "noopener noreferrer nofollow";
-  link.target = "_blank";
+  Object.assign(link, OUTER_LINK);
+}
+
+function taskBox(isDone) {
+  const label = isDone ? strings.taskDone : strings.taskOpen;
+  return h("span", { class: "task", role: "img", "aria-label": label }, isDone && icon("saved"));
 }
 
 /** Code within a list or a quotation. */

@@ -2,15 +2,18 @@
 
 import { copyButton } from "./copy_button.js";
 import { button, h, icon } from "./dom.js";
-import { continueButton, referenceLine } from "./error_card.js";
+import { continueButton, retryButton } from "./error_card.js";
 import { MarkdownView } from "./markdown_view.js";
+import { ownText } from "./own_text.js";
 import { momentTime, fullTime, strings } from "./strings.js";
 
 /** Icon of each state of a person's message; the words are in `strings.states`. */
 const STATE_ICONS = {
   sending: "sending",
   waiting: "sending",
+  signedOut: "sending",
   repeating: "sending",
+  behind: "sending",
   saved: "saved",
   answered: "answered",
   partial: "partial",
@@ -23,30 +26,23 @@ const STATE_ICONS = {
 export class QuestionView {
   #state = h("span", { class: "message-state" });
   #time = h("time", {});
-  #card = h("div", { class: "card-slot" });
-  #past = h("div", { class: "past-failures" });
+  #card = new CardSlot();
 
-  constructor() {
+  /** @param {HTMLElement} past what went wrong before and was made good */
+  constructor(past) {
     this.text = h("div", { class: "message-text", dir: "auto" });
     this.element = h(
       "article",
       { class: "message question", "aria-label": strings.you },
       this.text,
       h("p", { class: "message-meta" }, this.#time, this.#state),
-      this.#past,
-      this.#card,
+      past,
+      this.#card.element,
     );
   }
 
-  /** Failures that a later try has made good: their references can still be quoted. */
-  showPast(references) {
-    if (this.#past.childElementCount === references.length) return;
-    const line = (reference) => h("div", { class: "past-failure" }, strings.pastFailure, referenceLine(reference));
-    this.#past.replaceChildren(...references.map(line));
-  }
-
   show({ content, timestamp }) {
-    this.text.textContent = content;
+    if (this.text.textContent !== content) this.text.replaceChildren(...ownText(content));
     showTime(this.#time, timestamp);
   }
 
@@ -57,8 +53,9 @@ export class QuestionView {
     this.#state.replaceChildren(icon(STATE_ICONS[state]), strings.states[state]);
   }
 
-  showCard(card = null) {
-    this.#card.replaceChildren(...(card ? [card] : []));
+  /** See `CardSlot.show`. */
+  showCard(make, key) {
+    this.#card.show(make, key);
   }
 }
 
@@ -66,7 +63,7 @@ export class ReplyView {
   #progress = h("p", { class: "message-progress" });
   #meta = h("p", { class: "message-meta" });
   #time = h("time", {});
-  #card = h("div", { class: "card-slot" });
+  #card = new CardSlot();
   #shown = ""; // state of the progress line
   #markdown = new MarkdownView();
   #copy = copyButton({
@@ -84,7 +81,7 @@ export class ReplyView {
       this.#markdown.element,
       this.#progress,
       this.#meta,
-      this.#card,
+      this.#card.element,
     );
   }
 
@@ -106,22 +103,39 @@ export class ReplyView {
     this.#progress.replaceChildren(h("span", {}, words), dots, ...(canStop ? [button(stop)] : []));
   }
 
-  /** It has ended; `note` says how, if not well, and `onContinue` lets it go on. */
-  showEnd({ note = null, timestamp = null, onContinue = null } = {}) {
-    const shown = `ended ${note} ${timestamp}`;
-    if (this.#shown === shown && !onContinue) return; // what has the focus keeps it
+  /** It has ended; `note` says how, if not well, and the handlers let it go on or begin anew. */
+  showEnd({ note = null, timestamp = null, onContinue = null, onRetry = null } = {}) {
+    const shown = ["ended", note, timestamp, Boolean(onContinue), Boolean(onRetry)].join();
+    if (this.#shown === shown) return; // what has the focus keeps it
     this.#shown = shown;
     this.element.removeAttribute("aria-busy");
     this.#progress.replaceChildren();
     if (timestamp) showTime(this.#time, timestamp);
     const words = note && h("span", { class: "message-state" }, icon("partial"), note);
-    const more = onContinue && continueButton(onContinue);
+    const more = [onContinue && continueButton(onContinue), onRetry && retryButton(onRetry)];
     const copy = timestamp && h("span", { class: "message-tools" }, this.#copy);
-    this.#meta.replaceChildren(...[timestamp && this.#time, words, more, copy].filter(Boolean));
+    this.#meta.replaceChildren(...[timestamp && this.#time, words, ...more, copy].filter(Boolean));
   }
 
-  showCard(card = null) {
-    this.#card.replaceChildren(...(card ? [card] : []));
+  /** See `CardSlot.show`. */
+  showCard(make, key) {
+    this.#card.show(make, key);
+  }
+}
+
+/** Where the card of a failure is shown, if there is one. */
+class CardSlot {
+  element = h("div", { class: "card-slot" });
+  #key = [];
+
+  /**
+   * @param {() => HTMLElement} [make] nothing: no card
+   * @param {Array} [key] what the card depends on: while that is the same, the card stays, with the focus in it
+   */
+  show(make, key = []) {
+    if (key.length === this.#key.length && key.every((part, index) => part === this.#key[index])) return;
+    this.#key = key;
+    this.element.replaceChildren(...(make ? [make()] : []));
   }
 }
 

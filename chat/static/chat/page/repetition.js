@@ -11,35 +11,23 @@ export class Repetition {
   retryAt = null;
   #count = 0;
   #timer = null;
-  #onCancel = null;
 
   /**
    * @param {object} reply {state, error?, isFresh}
-   * @param {object} handlers
-   * @param {() => void} handlers.again
-   * @param {() => void} handlers.onCancel nothing will be tried by itself any more
+   * @param {() => void} again
    */
-  consider({ state, error, isFresh }, { again, onCancel }) {
-    this.#stop();
+  consider({ state, error, isFresh }, again) {
+    this.cancel();
     const isInvited = error?.actions?.includes("retry") && error.retry_after >= 1;
     if (state !== "failed" || !isFresh || !isInvited || this.#count >= REPEATS_MAX) return;
     this.#count += 1;
     this.retryAt = Date.now() + error.retry_after;
-    this.#onCancel = onCancel;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      again();
-    }, error.retry_after);
+    this.#timer = setTimeout(again, error.retry_after);
   }
 
+  /** Nothing is tried by itself any more. */
   cancel() {
-    const onCancel = this.#timer && this.#onCancel;
-    this.#stop();
-    onCancel?.();
-  }
-
-  #stop() {
     clearTimeout(this.#timer);
-    this.#timer = this.#onCancel = this.retryAt = null;
+    this.retryAt = null;
   }
 }

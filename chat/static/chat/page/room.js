@@ -112,6 +112,12 @@ export class Room {
     this.showUnsent();
   }
 
+  /** Do not send a refused message again by itself. */
+  hold(ref) {
+    this.#page.client.hold(ref);
+    this.showPending();
+  }
+
   /** Give up a message that was refused. @returns {string} its text */
   remove(ref) {
     const { address, client, conversation, composer, drafts, head } = this.#page;

@@ -10,6 +10,7 @@ export class SessionHead {
   /**
    * @param {object} parts
    * @param {HTMLElement} parts.title
+   * @param {import("./conversation.js").Conversation} parts.conversation
    * @param {import("./composer.js").Composer} parts.composer
    * @param {import("./shell.js").ModelPicker} parts.models
    * @param {HTMLElement} parts.listOpener the button that opens the list where it is out of sight
@@ -70,7 +71,8 @@ export class SessionHead {
   }
 
   #setWritable(isWritable) {
-    const { composer, endedNote, models } = this.#parts;
+    const { composer, conversation, endedNote, models } = this.#parts;
+    conversation.setEnded(!isWritable);
     composer.hidden = !isWritable;
     endedNote.hidden = isWritable;
     models.disabled = !isWritable;

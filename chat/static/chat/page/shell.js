@@ -94,8 +94,10 @@ export class ModelPicker {
     this.#select.hidden = !this.hasChoice;
   }
 
-  focus() {
+  /** Let the person choose; browsers without `showPicker` only get the focus there. */
+  open() {
     this.#select.focus();
+    this.#select.showPicker?.();
   }
 }
 

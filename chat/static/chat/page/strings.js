@@ -15,7 +15,8 @@ export const strings = {
   hint: "Enter sends, Shift + Enter starts a new line",
   typingElsewhere: "You are typing on another device",
   charactersLeft: (left) => `${left} characters left`,
-  charactersOver: (over) => `${over} ${over === 1 ? "character" : "characters"} too long. Please shorten the message.`,
+  charactersOver: (over) =>
+    `${over.toLocaleString("en")} ${over === 1 ? "character" : "characters"} too long. Please shorten the message.`,
   ended: "This conversation has ended. You can still read it.",
 
   // The empty conversation
@@ -29,7 +30,9 @@ export const strings = {
   states: {
     sending: "Sending",
     waiting: "Not sent yet, waiting for the connection",
+    signedOut: "Not sent yet. Sign in to send it.",
     repeating: "Not sent yet, trying again",
+    behind: "Waiting for the message before it",
     saved: "Saved",
     answered: "Answered",
     partial: "Answered in part",
@@ -43,8 +46,10 @@ export const strings = {
   reconnecting: "Waiting for the connection",
   replyPartial: "Cut off here",
   replyStopped: "Stopped here",
+  replyStoppedEmpty: "Stopped before its first word",
   stop: "Stop",
   continueReply: "Continue",
+  continuing: "Continuing",
 
   // Inside an answer
   code: "Code",
@@ -53,6 +58,8 @@ export const strings = {
   copyCode: "Copy this code",
   copyReply: "Copy this answer",
   table: "Table",
+  taskDone: "Done:",
+  taskOpen: "To do:",
 
   // Errors
   outcomes: {
@@ -65,7 +72,12 @@ export const strings = {
   tryAgainIn: (seconds) => `Try again in ${seconds} s`,
   tryingAgainIn: (seconds) => `Trying again by itself in ${seconds} s`,
   cancelRepetition: "Do not try again",
-  pastFailure: "Sent again after a failure.",
+  past: {
+    sent: (count) => `Sent after ${failures(count)}`,
+    asked: (count) => `Asked again after ${failures(count)}`,
+    answered: (count) => `Answered after ${failures(count)}`,
+    continued: (count) => `Continued after ${failures(count)}`,
+  },
   askingAgain: "Asking again",
   sendAgain: "Send again",
   edit: "Edit",
@@ -129,6 +141,10 @@ export const strings = {
     ["Error:", message, outcome, seconds && `${strings.tryingAgainIn(seconds)}.`].filter(Boolean).join(" "),
   announceThinking: "The assistant is thinking",
 };
+
+function failures(count) {
+  return count === 1 ? "a failure" : `${count} failures`;
+}
 
 const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });

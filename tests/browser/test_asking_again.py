@@ -1,0 +1,131 @@
+"""An answer that was stopped, broke off or failed: how it goes on, and what is offered for it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+
+def end_conversation(alice):
+    alice.page.get_by_role("button", name="End conversation").click()
+    alice.page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    expect(alice.page.get_by_text("This conversation has ended.")).to_be_visible()
+
+
+def stop(alice, text):
+    question = alice.say(text)
+    expect(alice.replies.last).to_contain_text("This answer has begun")
+    alice.offer("Stop").click()
+    alice.expect_state(question, "Answer stopped")
+    return question
+
+
+def test_an_answer_that_goes_on_offers_no_longer_to_go_on(alice, picture):
+    question = stop(alice, "hold")
+    expect(alice.offer("Try again")).to_be_visible()
+    picture(alice.page, "stopped")
+    alice.offer("Continue").click()
+    alice.expect_state(question, "Answered")
+    expect(alice.replies).to_have_count(2)
+    for _ in range(2):
+        expect(alice.replies.first).to_contain_text("Stopped here")
+        expect(alice.replies.first.get_by_role("button")).to_have_count(1)  # copies it
+        alice.reload()
+
+
+def test_continue_says_what_it_does(wired):
+    alice, wire = wired
+    stop(alice, "hold")
+    wire.copies_up = lambda frame: frame["type"] != "retry"
+    alice.offer("Continue").click()
+    expect(alice.offer("Continuing")).to_be_visible()
+    alice.offer("Continuing").press("Enter")
+    assert len(wire.lost) == 1
+
+
+def test_a_stopped_answer_can_be_asked_for_anew(alice):
+    question = stop(alice, "hold")
+    alice.offer("Try again").click()
+    expect(alice.replies).to_have_count(2)
+    expect(alice.replies.last).to_contain_text("This answer has begun")
+    alice.offer("Stop").click()
+    alice.expect_state(question, "Answer stopped")
+
+
+def test_what_was_stopped_before_its_first_word_can_be_asked_for_again(alice, picture):
+    question = alice.say("mute 2")
+    alice.offer("Stop").click()
+    alice.expect_state(question, "Answer stopped")
+    expect(alice.replies.last).to_contain_text("Stopped before its first word")
+    expect(alice.replies.last.get_by_role("button")).to_have_text(["Try again"])
+    picture(alice.page, "stopped-before-the-first-word")
+    alice.reload()
+    alice.expect_state(question, "Answer stopped")
+    alice.offer("Try again").click()
+    alice.offer("Stop").click()
+    alice.expect_state(question, "Answer stopped")
+    alice.offer("Try again").click()
+    alice.expect_state(question, "Answered")
+    expect(alice.replies).to_have_count(1)
+
+
+def test_the_newest_answer_says_how_it_stands_also_after_a_reload(alice):
+    """An older answer that left a text comes after it in the history."""
+    alice.ask("falter", state="Answered in part")
+    alice.card.get_by_role("button", name="Try again").click()
+    alice.expect_state(alice.questions.last, "Saved, no answer")
+    expect(alice.card).to_have_attribute("data-code", "LLM_UNAVAILABLE")
+    alice.reload()
+    alice.expect_state(alice.questions.last, "Saved, no answer")
+    expect(alice.card).to_have_attribute("data-code", "LLM_UNAVAILABLE")
+    expect(alice.replies.first).to_contain_text("The beginning of it,")
+
+
+def test_what_was_made_good_is_one_quiet_line(alice, picture):
+    alice.ask("break", state="Answered in part")
+    alice.card.get_by_role("button", name="Continue").click()
+    alice.expect_state(alice.questions.last, "Answered")
+    line = alice.past_failures.get_by_text("Continued after a failure")
+    expect(line).to_be_visible()
+    expect(alice.past_failures.locator(".reference")).to_be_hidden()
+    picture(alice.page, "past-failure")
+    line.click()
+    expect(alice.past_failures.locator(".reference")).to_contain_text(re.compile("E-....-...."))
+
+
+@pytest.mark.parametrize("is_reloaded", [False, True], ids=["at once", "after a reload"])
+def test_nothing_is_offered_that_an_ended_conversation_refuses(alice, picture, is_reloaded):
+    stop(alice, "hold")
+    alice.ask("break", state="Answered in part")
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    expect(alice.offer("Try again")).to_have_count(3)
+    end_conversation(alice)
+    if is_reloaded:
+        alice.page.reload()
+    expect(alice.card).to_have_count(2)
+    expect(alice.card.last).to_contain_text("Reference")
+    for name in ("Continue", "Try again", "Choose another model"):
+        expect(alice.offer(name)).to_have_count(0)
+    picture(alice.page, "ended-with-failures")
+
+
+def test_another_model_need_not_wait(alice):
+    question = alice.say("busy 1 60000")
+    alice.card.get_by_role("button", name="Do not try again").click()
+    expect(alice.card.get_by_role("button", name=re.compile(r"Try again in \d+ s"))).to_be_disabled()
+    alice.page.get_by_label("Model", exact=True).select_option("demo-brief")
+    alice.offer("Try again").click()
+    alice.expect_state(question, "Answered")
+
+
+def test_another_model_is_not_waited_for_by_itself(alice):
+    question = alice.say("busy 1 60000")
+    expect(alice.card).to_contain_text("Trying again by itself")
+    alice.card.get_by_role("button", name="Choose another model").click()
+    picker = alice.page.get_by_label("Model", exact=True)
+    expect(picker).to_be_focused()
+    picker.select_option("demo-brief")
+    alice.offer("Try again").click()
+    alice.expect_state(question, "Answered")

@@ -1,0 +1,89 @@
+"""Messages that the server does not have yet: what is said of them, and what can be done about them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_failures import refusal
+
+BUSY = {"code": "SERVER_BUSY", "message": "The service is busy.", "actions": ["retry"], "retry_after": 60_000}
+
+
+@pytest.fixture
+def held(wired):
+    """A message that the server refused for a minute, and the page and the wire it came over."""
+    alice, wire = wired
+    alice.ask("Hello")
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    question = alice.say("First")
+    alice.expect_state(question, "Sending")
+    wire.tell(refusal(BUSY, ref=wire.lost[-1]["ref"], session_id=alice.session_id))
+    alice.expect_state(question, "Not sent yet, trying again")
+    wire.copies_up = lambda frame: 1
+    return alice, question
+
+
+def test_a_message_that_waits_is_not_said_to_be_lost(held, picture):
+    alice, _ = held
+    expect(alice.card).to_contain_text(re.compile(r"Trying again by itself in \d+ s"))
+    expect(alice.card).not_to_contain_text("Your message was not sent.")
+    alice.say("Second")
+    states = alice.page.locator(".question .message-state")
+    expect(states).to_have_text(["Answered", "Not sent yet, trying again", "Waiting for the message before it"])
+    picture(alice.page, "held")
+
+
+def test_a_message_that_waits_can_be_called_off(held):
+    alice, _ = held
+    alice.say("Second")
+    alice.card.get_by_role("button", name="Do not try again").click()
+    alice.expect_state(alice.questions.filter(has_text="Second"), "Answered")
+    alice.expect_state(alice.questions.filter(has_text="First"), "Not sent")
+    expect(alice.card).to_contain_text("Your message was not sent.")
+    alice.card.get_by_role("button", name="Send again").click()
+    expect(alice.card).to_have_count(0)
+    expect(alice.past_failures).to_contain_text("Sent after a failure")
+    assert [message["content"] for message in alice.stored() if message["sender"] == "user"][1:] == ["Second", "First"]
+
+
+def test_a_message_that_waits_can_be_edited(held):
+    alice, _ = held
+    alice.card.get_by_role("button", name="Edit").click()
+    expect(alice.box).to_have_value("First")
+    expect(alice.questions).to_have_count(1)
+    alice.ask("Better")
+    assert "First" not in [message["content"] for message in alice.stored()]
+
+
+def test_a_message_that_waits_can_be_removed(held):
+    alice, _ = held
+    alice.say("Second")
+    alice.card.get_by_role("button", name="Remove").click()
+    alice.expect_state(alice.questions.last, "Answered")
+    expect(alice.questions).to_have_count(2)
+
+
+def test_who_is_signed_out_is_offered_one_way_to_go_on(wired, picture):
+    alice, wire = wired
+    alice.ask("Hello")
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    refused = alice.say("Refused")
+    auth = {"code": "UNAUTHORIZED", "category": "auth", "message": "Please sign in.", "actions": ["sign_in"]}
+    wire.tell(refusal(auth, ref=wire.lost[-1]["ref"], session_id=alice.session_id))
+    alice.expect_state(refused, "Not sent")
+    wire.cut(4502)
+    expect(alice.line).to_contain_text("Please sign in again")
+    expect(alice.page.get_by_role("link", name="Sign in")).to_have_count(1)
+    expect(alice.offer("Send again")).to_have_count(0)
+    waiting = alice.say("Waiting")
+    alice.expect_state(waiting, "Not sent yet. Sign in to send it.")
+    picture(alice.page, "signed-out")
+
+
+def test_who_has_no_access_is_not_told_to_wait(wired):
+    alice, wire = wired
+    wire.cut(4503)
+    alice.expect_state(alice.say("Hello?"), "Not sent")
