@@ -17,6 +17,8 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -25,22 +27,11 @@ from errors.admin_page import FailurePage
 from errors.changelist import CappedPaginator, FailureList
 from errors.models import RoutingFailure
 from errors.search import condition
-from errors.taxonomy import Category
-
-# Colours of unfold's labels. They are never the only sign: the label says the word.
-_COLOURS = {
-    Category.SERVICE: "danger",
-    Category.AUTH: "warning",
-    Category.RATE_LIMIT: "primary",
-    Category.VALIDATION: "info",
-}
-
 
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(FailurePage):
     list_display = (
-        "time_in_list", "code_label", "category_label", "stage", "message_type_in_list",
-        "user_link", "session_link", "reference",
+        "time_in_list", "code_label", "cause_in_list", "stage_in_list", "user_link", "session_link", "reference",
     )  # fmt: skip
     list_display_links = ("time_in_list", "reference")
     list_filter = filters.FILTERS
@@ -128,17 +119,17 @@ class RoutingFailureAdmin(FailurePage):
     def time_in_list(self, failure: RoutingFailure) -> str:
         return f"{timezone.localtime(failure.occurred_at):%Y-%m-%d %H:%M:%S}"
 
-    @display(description=_("code"), label=_COLOURS)
-    def code_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
-        return _labelled(failure.category, failure.code)
+    @display(description=_("code"))
+    def code_label(self, failure: RoutingFailure) -> SafeString:
+        return detail.code_in_list(failure)
 
-    @display(description=_("category"), label=_COLOURS)
-    def category_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
-        return _labelled(failure.category, failure.category.replace("_", " "))
+    @display(description=_("cause"))
+    def cause_in_list(self, failure: RoutingFailure) -> SafeString | str:
+        return detail.cause_in_list(failure)
 
-    @display(description=_("message type"))
-    def message_type_in_list(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.message_type)
+    @display(description=_("stage"))
+    def stage_in_list(self, failure: RoutingFailure) -> SafeString:
+        return format_html("{} <small>{}</small>", failure.stage, detail.visible(failure.message_type))
 
     @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
@@ -147,8 +138,3 @@ class RoutingFailureAdmin(FailurePage):
     @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "session_id")
-
-
-def _labelled(category: str, text: str) -> tuple[str, str] | str:
-    """Return what the theme's label takes: where it knows no colour for the first of a pair, it would show that one."""
-    return (category, text) if category in _COLOURS else text

@@ -88,7 +88,7 @@ class FailureList(LogList):
     order = ("-occurred_at", "-id")
     # A traceback alone is up to 20 000 characters.
     columns = (
-        "reference", "occurred_at", "code", "category", "stage", "message_type", "user_id", "session_id",
+        "reference", "occurred_at", "code", "category", "cause", "stage", "message_type", "user_id", "session_id",
     )  # fmt: skip
 
     @property

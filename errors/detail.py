@@ -18,9 +18,12 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from errors import catalogue, links
+from errors.causes import in_brief
 from errors.models import RoutingFailure
-from errors.taxonomy import ErrorSpec, Outcome, Stage, Words
+from errors.taxonomy import Category, ErrorSpec, Outcome, Stage, Words
 
+_ROOT_CHARS = 200  # characters of the root cause above the fold; the chain below has all of it
+_CATEGORIES = frozenset(Category)  # those that have a colour
 _OUTCOMES: dict[str, Words] = {
     Outcome.REJECTED: _("nothing was stored"),
     Outcome.SAVED: _("the message is stored, its answer is not"),
@@ -67,9 +70,40 @@ def time(failure: RoutingFailure) -> SafeString:
     )
 
 
-def code(failure: RoutingFailure) -> str:
+def root_cause(failure: RoutingFailure) -> SafeString:
+    brief = in_brief(failure.cause, _ROOT_CHARS)
+    return format_html('<b class="failure-root">{}</b>', visible(brief) or gettext("Not recorded."))
+
+
+def cause_in_list(failure: RoutingFailure) -> SafeString | str:
+    brief = visible(in_brief(failure.cause))
+    longer = visible(in_brief(failure.cause, _ROOT_CHARS))
+    return format_html('<span title="{}">{}</span>', longer, brief) if brief else "-"
+
+
+def code(failure: RoutingFailure) -> SafeString:
+    return format_html("{} <small>{}</small>", _label(failure, failure.code), _category(failure))
+
+
+def code_in_list(failure: RoutingFailure) -> SafeString:
+    """The code in its category's colour; the category is told to who does not see colours, too."""
+    hidden = format_html('{}<span class="failure-unseen"> {}</span>', failure.code, _category(failure))
+    return _label(failure, hidden)
+
+
+def _label(failure: RoutingFailure, text: str) -> SafeString:
+    known = failure.category if failure.category in _CATEGORIES else "other"
+    return format_html('<span class="failure-label failure-of-{}" title="{}">{}</span>', known, _category(failure), text)
+
+
+def _category(failure: RoutingFailure) -> str:
+    return failure.category.replace("_", " ")
+
+
+def advice(failure: RoutingFailure) -> str:
+    """What the person read, why it happens, and what they can do about it."""
     facts = {"failure": failure, "specs": _specs(failure), "help_url": links.help_url(failure.code)}
-    return render_to_string("errors/code.html", facts)
+    return render_to_string("errors/advice.html", facts)
 
 
 def outcome(failure: RoutingFailure) -> SafeString:

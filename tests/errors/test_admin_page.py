@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils.html import escape
 
 from errors import detail
 from tests.errors.stored import LIST, page, references, staff, store, words
@@ -28,28 +29,47 @@ class TestPage:
         text = words(carol.get(page(failure)).content.decode())
         story = [
             failure.reference,
+            "Root cause TimeoutError: no token within 15 s",
+            "TOO_MANY_REQUESTS rate limit",
             f"{failure.occurred_at:%Y-%m-%d %H:%M:%S}",
-            "TOO_MANY_REQUESTS",
-            "You are sending messages too quickly.",
-            "There is a limit on messages",
-            "Wait for the stated time",
-            "rate limit",
             "nothing was stored",
-            "yes: the connection went on",
-            "4200 ms",
-            "session-of-alice",
-            "connection-of-alice",
-            "user_message",
-            "ref-1",
             "Why it failed",
             "errors.exceptions.ChatError",
             "root cause",
             "no token within 15 s",
+            "Show the traceback",
+            "What the person was told",
+            "You are sending messages too quickly.",
+            "There is a limit on messages",
+            "What the person can do",
+            "Wait for the stated time",
             "Told to 1 connection.",
+            "session-of-alice",
+            "connection-of-alice",
+            "user_message",
+            "ref-1",
+            "yes: the connection went on",
+            "4200 ms",
         ]
-        places = [text.find(fact, text.find("What happened")) for fact in story]
-        assert -1 not in places, story[places.index(-1)]
-        assert places == sorted(places)
+        place = text.find("What happened")
+        for fact in story:
+            place = text.find(fact, place)
+            assert place != -1, fact
+
+    @pytest.mark.parametrize(
+        ("cause", "shown"),
+        [
+            ("django.db.utils.OperationalError: no\n  answer", "OperationalError: no answer"),
+            ("errors.exceptions.ChatError", "ChatError"),
+            ("tests.x.<locals>.Odd: a.b: c", "Odd: a.b: c"),
+            ("no type. at all", "no type. at all"),
+            (f"ssl.SSLError: {'x' * 500}", f"SSLError: {'x' * 189}…"),
+            ("", "Not recorded."),
+        ],
+    )
+    def test_has_the_root_cause_in_one_line_under_the_reference(self, carol: Client, cause: str, shown: str) -> None:
+        html = carol.get(page(store(cause=cause))).content.decode()
+        assert f'<b class="failure-root">{escape(shown)}</b>' in html
 
     def test_names_the_user_while_there_is_one(self, carol: Client) -> None:
         alice = get_user_model().objects.create_user("alice")
