@@ -131,7 +131,7 @@ class FailurePage(ModelAdmin):
 
     @display(description=_("cause chain"))
     def causes_shown(self, failure: RoutingFailure) -> str:
-        return detail.causes(failure)
+        return detail.cause_chain(failure)
 
     @display(description=_("traceback"))
     def traceback_shown(self, failure: RoutingFailure) -> str:

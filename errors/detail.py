@@ -17,8 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, links
-from errors.causes import in_brief
+from errors import catalogue, causes, links
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, ErrorSpec, Outcome, Stage, Words
 
@@ -71,13 +70,13 @@ def time(failure: RoutingFailure) -> SafeString:
 
 
 def root_cause(failure: RoutingFailure) -> SafeString:
-    brief = in_brief(failure.cause, _ROOT_CHARS)
+    brief = causes.in_brief(failure.cause, _ROOT_CHARS)
     return format_html('<b class="failure-root">{}</b>', visible(brief) or gettext("Not recorded."))
 
 
 def cause_in_list(failure: RoutingFailure) -> SafeString | str:
-    brief = visible(in_brief(failure.cause))
-    longer = visible(in_brief(failure.cause, _ROOT_CHARS))
+    brief = visible(causes.in_brief(failure.cause))
+    longer = visible(causes.in_brief(failure.cause, _ROOT_CHARS))
     return format_html('<span title="{}">{}</span>', longer, brief) if brief else "-"
 
 
@@ -155,17 +154,25 @@ def session(failure: RoutingFailure) -> SafeString | str:
     return format_html('{} <a class="failure-open" href="{}">{}</a>', link, address, words)
 
 
-def causes(failure: RoutingFailure) -> str:
-    links = [
+def cause_chain(failure: RoutingFailure) -> str:
+    chain = [
         {key: visible(str(cause.get(key, ""))) for key in ("type", "message", "where")}
         for cause in failure.causes
         if isinstance(cause, dict)
     ]
-    return render_to_string("errors/causes.html", {"causes": links, "root": visible(failure.cause)})
+    return render_to_string("errors/causes.html", {"causes": chain, "root": visible(failure.cause)})
 
 
 def traceback(failure: RoutingFailure) -> str:
-    facts = {"text": visible(failure.traceback), "same_cause": list_address(fingerprint=failure.fingerprint)}
+    known = vars(failure)
+    if "same_cause" not in known:  # asked once, like the user's name
+        known["same_cause"] = causes.count(failure.fingerprint)
+    facts = {
+        "text": visible(failure.traceback),
+        "address": list_address(fingerprint=failure.fingerprint),
+        "count": min(known["same_cause"], causes.MAX_COUNT),
+        "is_capped": known["same_cause"] > causes.MAX_COUNT,
+    }
     return render_to_string("errors/traceback.html", facts)
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, periods
+from errors import catalogue, causes, detail, periods
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -83,7 +83,14 @@ class FactFilter(ExactFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         value = self.value()
-        return [] if value is None else [(value, value or "(none)")]
+        if value is None:
+            return []
+        # What no row can hold is not looked up either; `queryset` refuses it.
+        return [(value, self.named(value) if value and "\x00" not in value else value or "(none)")]
+
+    def named(self, value: str) -> str:
+        """What people call the fact."""
+        return value
 
 
 class UserFilter(FactFilter):
@@ -112,6 +119,10 @@ class ReplyFilter(FactFilter):
 
 class CauseFilter(FactFilter):
     title, parameter_name = _("cause"), "fingerprint"
+
+    def named(self, value: str) -> str:
+        """The cause in words: nobody knows its fingerprint."""
+        return detail.visible(causes.called(value))
 
 
 class WhenFilter(SimpleListFilter):

@@ -71,6 +71,15 @@ class TestList:
             assert fact in text
         assert f"{old.occurred_at:%Y-%m-%d %H:%M:%S}" in text
 
+    def test_shows_the_cause_of_each_failure_shortened(self, carol: Client) -> None:
+        store(cause=f"django.db.utils.OperationalError: {'too many clients ' * 9}")
+        store("TOO_MANY_REQUESTS", cause="<b>\u202e")
+        table = carol.get(LIST).content.decode().split('id="result_list"')[1]
+        assert "OperationalError: too many clients too many" in words(table)
+        assert f">OperationalError: {('too many clients ' * 9)[:61]}…<" in table
+        assert "&lt;b&gt;\\u202e" in table
+        assert "TOO_MANY_REQUESTS rate limit" in words(table)
+
     def test_links_each_user_and_session_to_their_failures(self, carol: Client) -> None:
         of_alice, of_bob = store(user_id="alice&1"), store(user_id="bob", session_id="s 2")
         html = carol.get(LIST).content.decode()

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils.html import escape
 
-from errors import detail
+from errors import causes, detail
 from tests.errors.stored import LIST, page, references, staff, store, words
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +123,6 @@ class TestPage:
             "message_type=stop",
             "ref=r%261&amp;session_id=session-of-alice",
             "reply_id=y&amp;session_id=session-of-alice",
-            "fingerprint=aaaa",
         ):
             assert f'href="{LIST}?{query}"' in html, query
             assert references(carol.get(f"{LIST}?{query.replace('&amp;', '&')}")) == [failure.reference], query
@@ -138,6 +137,15 @@ class TestPage:
             with_one.reference,
             without.reference,
         ]
+
+    def test_says_how_many_have_the_same_cause(self, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        failure = store()
+        store(fingerprint="another")
+        assert "No other failure has this cause." in words(carol.get(page(failure)).content.decode())
+        store()
+        assert "All 2 failures with this cause" in words(carol.get(page(failure)).content.decode())
+        monkeypatch.setattr(causes, "MAX_COUNT", 1)
+        assert "All failures with this cause: more than 1" in words(carol.get(page(failure)).content.decode())
 
     def test_escapes_every_fact(self, carol: Client) -> None:
         names = ["user_id", "session_id", "connection_id", "message_type", "ref", "reply_id", "in_reply_to", "field"]
@@ -161,8 +169,8 @@ class TestPage:
         carol.get(page(failure))
         for _ in range(50):
             store()
-        # login session, user, two for permissions, the failure, the name of its user
-        with django_assert_num_queries(6):  # type: ignore[operator]
+        # login session, user, two for permissions, the failure, how many have its cause, the name of its user
+        with django_assert_num_queries(7):  # type: ignore[operator]
             carol.get(page(failure))
 
     @pytest.mark.parametrize("key", ["00000000-0000-0000-0000-000000000000", "nonsense", "1"])
