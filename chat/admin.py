@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -25,6 +26,7 @@ from chat import admin_filters, admin_list, admin_transcript
 from chat.admin_links import READ, VIEW_FAILURES
 from chat.models import ChatSession
 from errors import detail
+from errors.changelist import warn_of_unreadable
 
 log = structlog.stdlib.get_logger("chat")
 
@@ -108,6 +110,11 @@ class ChatSessionAdmin(ModelAdmin):
     @display(description="state", label=_STATE_COLOURS)
     def state(self, session: ChatSession) -> str:
         return "ended" if session.ended_at else "open"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        warn_of_unreadable(request, response, _("This address has a filter that cannot be read; showing all sessions."))
+        return response
 
     # --- The page of one session --------------------------------------------------------------------------------------
 

@@ -24,9 +24,12 @@ from unfold.decorators import display
 
 from errors import detail, export, filters, summary
 from errors.admin_page import FailurePage
-from errors.changelist import CappedPaginator, FailureList
+from errors.changelist import CappedPaginator, FailureList, warn_of_unreadable
 from errors.models import RoutingFailure
 from errors.search import condition
+
+_UNREADABLE = _("This address has a filter that cannot be read; showing all failures.")
+
 
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(FailurePage):
@@ -87,8 +90,13 @@ class RoutingFailureAdmin(FailurePage):
         return queryset.filter(condition(search_term)) if search_term.strip() else queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        facts = {"summary": summary.read(timezone.now()), "may_export": self.has_export_permission(request)}
-        return super().changelist_view(request, facts | (extra_context or {}))
+        facts = {
+            "summary": summary.read(timezone.now(), with_causes=True),
+            "may_export": self.has_export_permission(request),
+        }
+        response = super().changelist_view(request, facts | (extra_context or {}))
+        warn_of_unreadable(request, response, _UNREADABLE)
+        return response
 
     def lookup_view(self, request: HttpRequest) -> HttpResponse:
         """Lead from what a person quoted to the failure; to the list where it is not exactly one."""
@@ -112,7 +120,8 @@ class RoutingFailureAdmin(FailurePage):
         try:
             chosen = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(f"{detail.list_address()}?e=1")
+            messages.warning(request, _UNREADABLE)
+            return HttpResponseRedirect(detail.list_address())
         return export.respond(request, chosen.queryset)
 
     @display(description=lazy(lambda: f"{_('time')} ({timezone.get_current_timezone_name()})", str)())

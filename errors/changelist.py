@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.contrib import messages
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
@@ -44,6 +46,12 @@ class CappedPaginator(Paginator):
     @property
     def is_capped(self) -> bool:
         return self._counted > MAX_COUNT
+
+
+def warn_of_unreadable(request: HttpRequest, response: HttpResponse, sentence: str) -> None:
+    """Say `sentence` where Django's list leads away from an address that it cannot read: it does so without a word."""
+    if isinstance(response, HttpResponseRedirect) and response.url.endswith(f"?{ERROR_FLAG}=1"):
+        messages.warning(request, sentence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,9 @@ def code_in_list(failure: RoutingFailure) -> SafeString:
 
 def _label(failure: RoutingFailure, text: str) -> SafeString:
     known = failure.category if failure.category in _CATEGORIES else "other"
-    return format_html('<span class="failure-label failure-of-{}" title="{}">{}</span>', known, _category(failure), text)
+    return format_html(
+        '<span class="failure-label failure-of-{}" title="{}">{}</span>', known, _category(failure), text
+    )
 
 
 def _category(failure: RoutingFailure) -> str:

@@ -1,7 +1,7 @@
 """What failed in the last 24 hours, by category, code, cause and hour: drawn above the failure list.
 
-One aggregate query, answered by the index that begins with the time, and one for the words of the few causes that are
-shown; both are kept for ten seconds.
+One aggregate query, answered by the index that begins with the time, and where causes are shown one more for their
+words; both are kept for ten seconds.
 """
 
 from __future__ import annotations
@@ -56,12 +56,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    counts: Sequence[Figure]
-    causes: Mapping[str, str]  # fingerprint -> words; the most frequent, in order
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One category's piece of an hour's bar, in units of the chart."""
 
@@ -84,7 +78,7 @@ class Hour:
 @dataclass(frozen=True, slots=True)
 class Summary:
     count: int
-    since: datetime
+    since: str  # "yesterday 10:00 UTC": at 09:07, ten o'clock alone would lie ahead
     categories: Sequence[Row]
     codes: Sequence[Row]
     causes: Sequence[Row]
@@ -113,43 +107,50 @@ class HoursSince(Func):
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-def read(now: datetime) -> Summary | None:
+def read(now: datetime, *, with_causes: bool = False) -> Summary | None:
     """Return the summary of the 24 hours up to `now`; None where it cannot be had: the list comes up without it."""
     window = periods.last_day(now)
     key = f"errors.summary.{window.begin:%Y%m%d%H%M}"
     try:
-        figures: Figures = cache.get_or_set(key, lambda: _count(window), CACHE_S)
+        figures: list[Figure] = cache.get_or_set(key, lambda: _count(window), CACHE_S) or []
+        words: dict[str, str] = {}
+        if with_causes and figures:
+            words = cache.get_or_set(f"{key}.causes", lambda: _words(figures), CACHE_S) or {}
     except Exception as exc:
         # A statement timeout, a cache that is away: the list below is what matters on such a day.
         log.warning("the summary of failures could not be read: %s", type(exc).__name__)
         return None
-    return _draw(window, figures)
+    return _draw(window, figures, words)
 
 
-def _count(window: periods.Period) -> Figures:
-    counts: list[Figure] = list(
+def _count(window: periods.Period) -> list[Figure]:
+    rows = (
         RoutingFailure.objects.filter(occurred_at__gte=window.begin, occurred_at__lt=window.end)
         .order_by()
         .values_list(HoursSince("occurred_at", window.begin), "category", "code", "fingerprint")
         .annotate(count=Count("*"), newest=Max("occurred_at"))
     )
-    frequent: Counter[str] = Counter()
+    return list(rows)
+
+
+def _words(figures: list[Figure]) -> dict[str, str]:
+    """Return what the most frequent causes are called, by fingerprint, the most frequent first."""
+    counts: Counter[str] = Counter()
     newest: dict[str, datetime] = {}
-    for _hour, _category, _code, fingerprint, count, moment in counts:
-        frequent[fingerprint] += count
+    for _hour, _category, _code, fingerprint, count, moment in figures:
+        counts[fingerprint] += count
         newest[fingerprint] = max(moment, newest.get(fingerprint, moment))
-    shown = [fingerprint for fingerprint, _count in frequent.most_common(_MAX_CAUSES)]
-    return Figures(counts, causes.words({fingerprint: newest[fingerprint] for fingerprint in shown}))
+    return causes.words({fingerprint: newest[fingerprint] for fingerprint, _count in counts.most_common(_MAX_CAUSES)})
 
 
-def _draw(window: periods.Period, figures: Figures) -> Summary:
+def _draw(window: periods.Period, figures: list[Figure], words: Mapping[str, str]) -> Summary:
     categories: Counter[str] = Counter()
     codes: Counter[tuple[str, str]] = Counter()
     by_cause: Counter[str] = Counter()
     colours: dict[str, str] = {}  # fingerprint -> category: a cause has one code
     hours: Counter[int] = Counter()
     parts: Counter[tuple[int, str]] = Counter()
-    for hour, category, code, fingerprint, count, _newest in figures.counts:
+    for hour, category, code, fingerprint, count, _newest in figures:
         categories[category] += count
         codes[code, category] += count
         by_cause[fingerprint] += count
@@ -157,22 +158,26 @@ def _draw(window: periods.Period, figures: Figures) -> Summary:
         hours[hour] += count
         parts[hour, category] += count
     total, tallest = hours.total(), max(hours.values(), default=0)
+    named = [((cause, colours[cause]), count) for cause, count in by_cause.most_common() if cause in words]
     drawn = [_hour(window.begin, hour, parts, tallest) for hour in range(_HOURS)]
     return Summary(
         count=total,
-        since=timezone.localtime(window.begin),
+        since=_moment(window),
         # All categories, always in the same order: what is missing would have to be looked for.
         categories=_rows("category", [((word, word), categories[word]) for word in _CATEGORIES], total),
         codes=_rows("code", codes.most_common(_MAX_CODES), total),
         causes=_rows(
-            "fingerprint",
-            [((cause, colours[cause]), by_cause[cause]) for cause in figures.causes],
-            total,
-            figures.causes,
+            "fingerprint", [((cause, colours.get(cause, "")), by_cause[cause]) for cause in words], total, words
         ),
         hours=drawn,
         peak=max(drawn, key=lambda hour: hour.count),
     )
+
+
+def _moment(window: periods.Period) -> str:
+    begin, end = timezone.localtime(window.begin), timezone.localtime(window.end - timedelta(hours=1))
+    time = f"{begin:%H:%M} {begin.tzname()}"
+    return time if begin.date() == end.date() else _("yesterday %(time)s") % {"time": time}
 
 
 def _rows(

@@ -90,7 +90,7 @@ class TestSummary:
         at(NOW - timedelta(hours=30), fingerprint="bbbb", cause="yesterday's")
         for number in range(8):
             at(NOW, code="UNAUTHORIZED", fingerprint=f"c{number}", cause=f"KeyError: {number}")
-        read = summary.read(NOW)
+        read = summary.read(NOW, with_causes=True)
         assert read is not None
         assert (read.causes[0].label, read.causes[0].count, read.causes[0].category) == (
             "SSLError: new words", 2, "service",
@@ -103,7 +103,7 @@ class TestSummary:
         for number in range(20):
             at(NOW - timedelta(minutes=number), fingerprint=f"c{number}")
         with CaptureQueriesContext(connection) as captured:
-            summary.read(NOW)
+            summary.read(NOW, with_causes=True)
         counted, named = (plan(query["sql"]) for query in captured.captured_queries)
         assert re.search(r"(USING COVERING INDEX|Index Only Scan using) failure_time\b", counted), counted
         assert re.search(r"(USING INDEX|Index Scan using|Index Scan on) failure_(fingerprint|time)\b", named), named
@@ -118,11 +118,29 @@ class TestSummary:
             (hour,) = [hour for hour in read.hours if hour.count]
             assert hour.label == f"{timezone.localtime(failure.occurred_at):%H}:00"
 
+    @pytest.mark.parametrize(
+        ("hour", "zone", "since"),
+        [
+            (9, "UTC", "yesterday 10:00 UTC"),
+            (23, "UTC", "00:00 UTC"),
+            (9, "Europe/Berlin", "yesterday 11:00 CET"),
+        ],
+    )
+    def test_says_when_it_begins_so_that_it_never_sounds_ahead(self, hour: int, zone: str, since: str) -> None:
+        with timezone.override(zone):
+            read = summary.read(NOW.replace(hour=hour, minute=7))
+        assert read is not None
+        assert read.since == since
+
     def test_asks_the_database_once_in_ten_seconds(self) -> None:
         store()
         with CaptureQueriesContext(connection) as captured:
             first, second = summary.read(timezone.now()), summary.read(timezone.now())
-        assert len(captured) == 2  # the counts, the words of the causes
+        assert len(captured) == 1
+        with CaptureQueriesContext(connection) as captured:
+            for _ in range(2):
+                summary.read(timezone.now(), with_causes=True)
+        assert len(captured) == 1  # the words of the causes
         assert first is not None
         assert second is not None
         assert first.count == second.count == 1
