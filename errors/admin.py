@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
@@ -96,6 +97,9 @@ class RoutingFailureAdmin(FailurePage):
         }
         response = super().changelist_view(request, facts | (extra_context or {}))
         warn_of_unreadable(request, response, _UNREADABLE)
+        if isinstance(response, TemplateResponse) and (shown := (response.context_data or {}).get("cl")):
+            # Here, for all rows at once: a column is asked for one row at a time. An export shows no names.
+            detail.remember_names(shown.result_list)
         return response
 
     def lookup_view(self, request: HttpRequest) -> HttpResponse:
@@ -142,7 +146,7 @@ class RoutingFailureAdmin(FailurePage):
 
     @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "user_id")
+        return detail.user_in_list(failure)
 
     @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
 from errors import conf, search
+from errors.taxonomy import Words
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
 
@@ -48,7 +49,7 @@ class CappedPaginator(Paginator):
         return self._counted > MAX_COUNT
 
 
-def warn_of_unreadable(request: HttpRequest, response: HttpResponse, sentence: str) -> None:
+def warn_of_unreadable(request: HttpRequest, response: HttpResponse, sentence: Words) -> None:
     """Say `sentence` where Django's list leads away from an address that it cannot read: it does so without a word."""
     if isinstance(response, HttpResponseRedirect) and response.url.endswith(f"?{ERROR_FLAG}=1"):
         messages.warning(request, sentence)

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -17,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, links
+from errors import catalogue, causes, links, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, ErrorSpec, Outcome, Stage, Words
 
@@ -47,14 +45,22 @@ def lookup_address(reference: str) -> str:
     return f"{reverse('admin:errors_routingfailure_lookup')}?{urlencode({'q': reference})}"
 
 
-def list_link(failure: RoutingFailure, *names: str) -> SafeString | str:
-    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty."""
+def list_link(failure: RoutingFailure, *names: str, text: str = "") -> SafeString | str:
+    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty.
+
+    Args:
+        text: Shown instead of the fact, which is still in the title.
+    """
     facts = {name: getattr(failure, name) for name in names if getattr(failure, name)}
-    text = facts.get(names[0])
-    if not text:
+    fact = facts.get(names[0])
+    if not fact:
         return "-"
+    title = f"{text} ({fact})" if text else fact
     return format_html(
-        '<a class="failure-fact" href="{}" title="{}">{}</a>', list_address(**facts), visible(text), visible(text)
+        '<a class="failure-fact" href="{}" title="{}">{}</a>',
+        list_address(**facts),
+        visible(title),
+        visible(text or fact),
     )
 
 
@@ -132,14 +138,22 @@ def user(failure: RoutingFailure) -> SafeString | str:
 
 
 def _name_of_user(failure: RoutingFailure) -> str:
-    known = vars(failure)  # asked once: the theme renders each value several times
-    if "user_name" not in known:
-        users = get_user_model()
-        try:
-            known["user_name"] = users._default_manager.get(pk=failure.user_id).get_username()
-        except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
-            known["user_name"] = ""
-    return str(known["user_name"])
+    if "user_name" not in vars(failure):  # asked once: the theme renders each value several times
+        remember_names([failure])
+    return str(vars(failure)["user_name"])
+
+
+def remember_names(failures: Iterable[RoutingFailure]) -> None:
+    """Note the names of the failures' users, asked in one query; empty where the account is gone."""
+    failures = list(failures)
+    names = users.names(failure.user_id for failure in failures if failure.user_id)
+    for failure in failures:
+        vars(failure)["user_name"] = names.get(failure.user_id, "")
+
+
+def user_in_list(failure: RoutingFailure) -> SafeString | str:
+    """The user's name; the key where the account is gone."""
+    return list_link(failure, "user_id", text=_name_of_user(failure))
 
 
 def remember_conversation(failure: RoutingFailure, address: str | None) -> None:

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, detail, periods
+from errors import catalogue, causes, detail, periods, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -96,6 +96,10 @@ class FactFilter(ExactFilter):
 
 class UserFilter(FactFilter):
     title, parameter_name = _("user"), "user_id"
+
+    def named(self, value: str) -> str:
+        name = users.names([value]).get(value)
+        return f"{detail.visible(name)} ({value})" if name else value
 
 
 class SessionFilter(FactFilter):

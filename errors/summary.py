@@ -166,9 +166,7 @@ def _draw(window: periods.Period, figures: list[Figure], words: Mapping[str, str
         # All categories, always in the same order: what is missing would have to be looked for.
         categories=_rows("category", [((word, word), categories[word]) for word in _CATEGORIES], total),
         codes=_rows("code", codes.most_common(_MAX_CODES), total),
-        causes=_rows(
-            "fingerprint", [((cause, colours.get(cause, "")), by_cause[cause]) for cause in words], total, words
-        ),
+        causes=_rows("fingerprint", named, total, words),
         hours=drawn,
         peak=max(drawn, key=lambda hour: hour.count),
     )

@@ -89,6 +89,24 @@ class TestList:
         assert references(carol.get(LIST, {"user_id": "alice&1"})) == [of_alice.reference]
         assert references(carol.get(LIST, {"session_id": "s 2"})) == [of_bob.reference]
 
+    def test_names_the_users_by_one_query(self, carol: Client) -> None:
+        users = get_user_model()
+        names = [f"{name}@example.org" for name in ("alice", "bob")]
+        keys = [str(users.objects.create_user(name).pk) for name in names]
+        for key in (*keys, keys[0], "999999", "not-a-number", "9" * 200, "-1", ""):
+            store(user_id=key)
+        with CaptureQueriesContext(connection) as captured:
+            html = carol.get(LIST).content.decode()
+        table = html.split('id="result_list"')[1]
+        assert f'href="{LIST}?user_id={keys[0]}" title="{names[0]} ({keys[0]})">{names[0]}</a>' in table
+        assert names[1] in table
+        for gone in ("999999", "not-a-number"):
+            assert f'title="{gone}">{gone}</a>' in table
+        by_key = [query["sql"] for query in captured.captured_queries if '"auth_user"."id" IN' in query["sql"]]
+        assert len(by_key) == 1
+        chips = words(carol.get(LIST, {"user_id": keys[0]}).content.decode())
+        assert f"user: {names[0]} ({keys[0]})" in chips
+
     def test_says_so_when_there_is_nothing(self, carol: Client) -> None:
         text = words(carol.get(LIST).content.decode())
         assert re.search(r"No failures since (yesterday )?\d\d:00 UTC\.", text)
