@@ -52,7 +52,7 @@ class CappedPaginator(Paginator):
 def warn_of_unreadable(request: HttpRequest, response: HttpResponse, sentence: Words) -> None:
     """Say `sentence` where Django's list leads away from an address that it cannot read: it does so without a word."""
     if isinstance(response, HttpResponseRedirect) and response.url.endswith(f"?{ERROR_FLAG}=1"):
-        messages.warning(request, sentence)
+        messages.warning(request, str(sentence))
 
 
 @dataclass(frozen=True, slots=True)

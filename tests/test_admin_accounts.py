@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -38,3 +40,19 @@ def test_forms_are_the_themes(root: Client) -> None:
 def test_own_permissions_can_be_granted(root: Client, codename: str, words: str) -> None:
     assert Permission.objects.get(codename=codename).name == words
     assert words in root.get("/admin/auth/group/add/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "leads_to"),
+    [("", "/admin/"), ("?next=/admin/chat/chatsession/", "/admin/chat/chatsession/"), ("?next=//evil.org/", "/admin/")],
+)
+def test_signing_in_leads_to_the_admin_and_not_to_the_chat(root: Client, query: str, leads_to: str) -> None:
+    user = get_user_model().objects.get()
+    user.set_password("a-long-password")
+    user.save()
+    visitor = Client()
+    html = visitor.get(f"/admin/login/{query}").content.decode()
+    found = re.search(r'<input type="hidden" name="next" value="([^"]*)" form="login-form">', html)
+    assert found is not None
+    fields = {"username": user.get_username(), "password": "a-long-password", "next": found[1]}
+    assert visitor.post(f"/admin/login/{query}", fields)["Location"] == leads_to

@@ -127,6 +127,14 @@ class TestPage:
             assert f'href="{LIST}?{query}"' in html, query
             assert references(carol.get(f"{LIST}?{query.replace('&amp;', '&')}")) == [failure.reference], query
 
+    def test_leads_back_to_the_list_as_it_was_narrowed(self, carol: Client) -> None:
+        failure = store("LLM_TIMEOUT")
+        kept = f'href="{LIST}?code=LLM_TIMEOUT&amp;q=1"'
+        html = carol.get(page(failure), {"_changelist_filters": "code=LLM_TIMEOUT&q=1"}).content.decode()
+        assert html.split("Routing failures", 1)[0].count(f'href="{LIST}"') <= 1  # beside the page, in the navigation
+        assert html.count(kept) >= 3  # the arrow, the heading, Close
+        assert kept not in carol.get(page(failure)).content.decode()
+
     def test_folds_the_traceback_or_says_where_one_is(self, carol: Client) -> None:
         with_one = store()
         without = store(traceback="", ago=timedelta(minutes=1))

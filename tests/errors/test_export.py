@@ -61,7 +61,9 @@ class TestAccess:
         store()
         assert f'href="{EXPORT}?code=LLM_UNAVAILABLE"' in dora.get(f"{LIST}?code=LLM_UNAVAILABLE").content.decode()
         assert "Export 1 failure as CSV" in dora.get(LIST).content.decode()
-        assert EXPORT not in staff("carol").get(LIST).content.decode()
+        html = staff("carol").get(LIST).content.decode()
+        assert EXPORT not in html
+        assert "you need the permission “Can export routing failures”" in html
 
     def test_leaves_a_line_in_the_log(self, dora: Client, log_lines: list[dict[str, Any]]) -> None:
         dora.get(EXPORT, {"code": "LLM_TIMEOUT"})
