@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -40,6 +41,14 @@ def test_forms_are_the_themes(root: Client) -> None:
 def test_own_permissions_can_be_granted(root: Client, codename: str, words: str) -> None:
     assert Permission.objects.get(codename=codename).name == words
     assert words in root.get("/admin/auth/group/add/").content.decode()
+
+
+def test_the_table_of_permissions_names_what_there_is() -> None:
+    table = (Path(__file__).parent.parent / "docs" / "operations.md").read_text().partition("### Who may see what")[2]
+    rows = re.findall(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|", table, re.MULTILINE)
+    assert len(rows) == 4
+    for app, codename, name in rows:
+        assert Permission.objects.get(content_type__app_label=app, codename=codename).name == name
 
 
 @pytest.mark.parametrize(
