@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -24,15 +26,18 @@ from chat import admin_filters, admin_list, admin_transcript
 from chat.admin_links import READ, VIEW_FAILURES
 from chat.models import ChatSession
 from errors import detail
+from errors.changelist import warn_of_unreadable
 from errors.loggers import get_logger
+from errors.taxonomy import Words
 
 log = get_logger("chat")
 
 # Colours of unfold's labels. They are never the only sign: the label says the word.
 _STATE_COLOURS = {"open": "success", "ended": "default"}
+_STATES = {"open": _("open"), "ended": _("ended")}
 
 
-def _in_zone(text: str) -> Any:
+def _in_zone(text: Words) -> Any:
     return lazy(lambda: f"{text} ({timezone.get_current_timezone_name()})", str)()
 
 
@@ -45,7 +50,7 @@ class ChatSessionAdmin(ModelAdmin):
     list_select_related = ("owner",)
     list_before_template = "errors/active_filters.html"
     search_fields = ("id",)  # makes the box appear; what it does is in admin_list.py
-    search_help_text = "Session id, or a user's exact name"
+    search_help_text = _("Session id, or a user's exact name")
     sortable_by = ()
     ordering = ("-last_activity_at", "-id")
     show_full_result_count = False
@@ -87,27 +92,33 @@ class ChatSessionAdmin(ModelAdmin):
     ) -> tuple[QuerySet[ChatSession], bool]:
         return queryset.filter(admin_list.condition(search_term)) if search_term.strip() else queryset, False
 
-    @display(description="title")
+    @display(description=_("title"))
     def title_in_list(self, session: ChatSession) -> SafeString:
         return _title(session)
 
-    @display(description="owner")
+    @display(description=_("owner"))
     def owner_link(self, session: ChatSession) -> SafeString:
         address = f"{reverse('admin:chat_chatsession_changelist')}?{urlencode({'owner': session.owner_id})}"
         name = detail.visible(session.owner.get_username())
         return format_html('<a class="failure-fact" href="{}" title="{}">{}</a>', address, name, name)
 
-    @display(description="messages")
+    @display(description=_("messages"))
     def messages(self, session: ChatSession) -> int:
         return session.last_seq  # it has no gaps
 
-    @display(description=_in_zone("last activity"))
+    @display(description=_in_zone(_("last activity")))
     def last_activity(self, session: ChatSession) -> str:
         return _moment(session.last_activity_at)
 
-    @display(description="state", label=_STATE_COLOURS)
-    def state(self, session: ChatSession) -> str:
-        return "ended" if session.ended_at else "open"
+    @display(description=_("state"), label=_STATE_COLOURS)
+    def state(self, session: ChatSession) -> tuple[str, Words]:
+        word = "ended" if session.ended_at else "open"
+        return word, _STATES[word]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        warn_of_unreadable(request, response, _("This address has a filter that cannot be read; showing all sessions."))
+        return response
 
     # --- The page of one session --------------------------------------------------------------------------------------
 
@@ -138,28 +149,28 @@ class ChatSessionAdmin(ModelAdmin):
             "lookup_address": reverse("admin:errors_routingfailure_lookup") if may_see_failures else None,
         }
 
-    @display(description="title")
+    @display(description=_("title"))
     def title_shown(self, session: ChatSession) -> SafeString:
         return _title(session)
 
-    @display(description=_in_zone("started"))
+    @display(description=_in_zone(_("started")))
     def started(self, session: ChatSession) -> str:
         return _moment(session.created_at)
 
-    @display(description=_in_zone("ended"))
+    @display(description=_in_zone(_("ended")))
     def ended(self, session: ChatSession) -> str:
         return _moment(session.ended_at)
 
-    @display(description="assistant")
+    @display(description=_("assistant"))
     def assistant(self, session: ChatSession) -> str:
         if not session.assistant_enabled:
-            return "switched off: messages are delivered, and nobody answers"
-        return detail.visible(session.model_id) or "the model in use by default"
+            return gettext("switched off: messages are delivered, and nobody answers")
+        return detail.visible(session.model_id) or gettext("the model in use by default")
 
 
 def _title(session: ChatSession) -> SafeString:
     # Isolated: a title that turns its text around turns nothing else.
-    return format_html('<bdi class="session-title">{}</bdi>', session.title or "(no title yet)")
+    return format_html('<bdi class="session-title">{}</bdi>', session.title or gettext("(no title yet)"))
 
 
 def _moment(moment: Any) -> str:

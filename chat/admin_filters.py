@@ -11,9 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import ChatSession
 from chat.sessions import user_key
+from errors.taxonomy import Words
 
 Sessions = QuerySet[ChatSession]
 
@@ -22,10 +24,10 @@ _OLDER = "older"
 
 
 class ChoiceFilter(SimpleListFilter):
-    words: dict[str, str] = {}
+    words: dict[str, Words] = {}
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[ChatSession]) -> list[tuple[str, str]]:
-        return list(self.words.items())
+        return [(value, str(word)) for value, word in self.words.items()]
 
     def queryset(self, request: HttpRequest, queryset: Sessions) -> Sessions:
         value = self.value()
@@ -42,20 +44,25 @@ class ChoiceFilter(SimpleListFilter):
     def chosen(self) -> str | None:
         """What is chosen, for people; None if nothing is."""
         value = self.value()
-        return None if value is None else self.words.get(value, value)
+        return None if value is None else str(self.words.get(value, value))
 
 
 class StateFilter(ChoiceFilter):
-    title, parameter_name = "state", "state"
-    words = {"open": "open", "ended": "ended"}
+    title, parameter_name = _("state"), "state"
+    words = {"open": _("open"), "ended": _("ended")}
 
     def narrow(self, sessions: Sessions, value: str) -> Sessions:
         return sessions.filter(ended_at__isnull=value == "open")
 
 
 class ActivityFilter(ChoiceFilter):
-    title, parameter_name = "last activity", "activity"
-    words = {"24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days", _OLDER: "longer ago"}
+    title, parameter_name = _("last activity"), "activity"
+    words = {
+        "24h": _("the last 24 hours"),
+        "7d": _("the last 7 days"),
+        "30d": _("the last 30 days"),
+        _OLDER: _("longer ago"),
+    }
 
     def narrow(self, sessions: Sessions, value: str) -> Sessions:
         if value == _OLDER:
@@ -66,7 +73,7 @@ class ActivityFilter(ChoiceFilter):
 class OwnerFilter(SimpleListFilter):
     """Asked for by links. It shows up once it is chosen: nobody picks a user from a list."""
 
-    title, parameter_name = "owner", "owner"
+    title, parameter_name = _("owner"), "owner"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[ChatSession]) -> list[tuple[str, str]]:
         value = self.value()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin_links import as_key
@@ -30,7 +31,7 @@ class SessionList(LogList):
 
     @property
     def searched_for(self) -> list[str]:
-        return ["a session with exactly this id", "sessions of a user with exactly this name"]
+        return [gettext("a session with exactly this id"), gettext("sessions of a user with exactly this name")]
 
 
 def condition(text: str) -> Q:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from chat.admin_links import anchor, as_key
 from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase, Sender
+from errors.taxonomy import Words
 
 PAGE_MESSAGES = 50  # messages; with their text cut, a page stays below about 1 MB
 MAX_SHOWN_CHARS = 20_000  # characters of one message; an answer can be longer than anybody reads here
@@ -19,13 +23,13 @@ _TALL_CHARS = 600  # characters, and lines, from which on a text may need to be 
 _TALL_LINES = 12
 MAX_ATTEMPTS = 500  # replies shown on one page, the newest; a message can be retried without end
 
-_STATES: dict[str, str] = {
-    ReplyPhase.PENDING: "not begun",
-    ReplyPhase.STREAMING: "being written",
-    ReplyPhase.COMPLETE: "complete",
-    ReplyPhase.PARTIAL: "broke off; what had arrived is kept",
-    ReplyPhase.STOPPED: "stopped by the person",
-    ReplyPhase.FAILED: "failed; nothing had arrived",
+_STATES: dict[str, Words] = {
+    ReplyPhase.PENDING: _("not begun"),
+    ReplyPhase.STREAMING: _("being written"),
+    ReplyPhase.COMPLETE: _("complete"),
+    ReplyPhase.PARTIAL: _("broke off; what had arrived is kept"),
+    ReplyPhase.STOPPED: _("stopped by the person"),
+    ReplyPhase.FAILED: _("failed; nothing had arrived"),
 }
 
 
@@ -130,7 +134,7 @@ def _attempt(reply: Reply) -> Attempt:
     return Attempt(
         number=reply.attempt,
         state=reply.state,
-        words=_STATES.get(reply.state, reply.state),
+        words=str(_STATES.get(reply.state, reply.state)),
         figures=list(_figures(reply)),
         code=str(error.get("code", "")),
         reference=str(error.get("reference", "")),
@@ -142,13 +146,21 @@ def _figures(reply: Reply) -> Iterator[str]:
     if reply.model_id:
         yield reply.model_id
     if reply.first_token_ms is not None:
-        yield f"first word after {reply.first_token_ms / 1000:.1f} s"
+        yield gettext("first word after %(time)s") % {"time": _time(reply.first_token_ms)}
     if reply.ended_at:
-        yield f"{(reply.ended_at - reply.created_at).total_seconds():.1f} s in all"
+        whole = (reply.ended_at - reply.created_at) / timedelta(milliseconds=1)
+        yield gettext("%(time)s in all") % {"time": _time(whole)}
     if reply.prompt_tokens is not None:
-        yield f"{reply.prompt_tokens} tokens read"
+        yield ngettext("%(count)d token read", "%(count)d tokens read", reply.prompt_tokens) % {
+            "count": reply.prompt_tokens
+        }
     if reply.completion_tokens is not None:
-        yield f"{reply.completion_tokens} written"
+        yield gettext("%(count)d written") % {"count": reply.completion_tokens}
+
+
+def _time(ms: float) -> str:
+    """What failed at once took some milliseconds, and not 0.0 s."""
+    return f"{ms:.0f} ms" if ms < 1_000 else f"{ms / 1_000:.1f} s"
 
 
 def _line(message: ChatMessage, attempts: list[Attempt], answers: Attempt | None, wanted: uuid.UUID | None) -> Line:

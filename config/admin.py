@@ -24,6 +24,7 @@ class GroupAdmin(auth_admin.GroupAdmin, ModelAdmin):
 def furnish(site: AdminSite) -> None:
     """Give `site` its front page and its pages of accounts. Called once, before its addresses are read."""
     site.index_template = "errors/home.html"
+    site.login_template = "errors/login.html"
     site.index_title = "Overview"
     for model, page in ((User, UserAdmin), (Group, GroupAdmin)):
         site.unregister(model)

@@ -14,33 +14,28 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from errors import detail, export, filters, summary
 from errors.admin_page import FailurePage
-from errors.changelist import CappedPaginator, FailureList
+from errors.changelist import CappedPaginator, FailureList, warn_of_unreadable
 from errors.models import RoutingFailure
 from errors.search import condition
-from errors.taxonomy import Category
 
-# Colours of unfold's labels. They are never the only sign: the label says the word.
-_COLOURS = {
-    Category.SERVICE: "danger",
-    Category.AUTH: "warning",
-    Category.RATE_LIMIT: "primary",
-    Category.VALIDATION: "info",
-}
+_UNREADABLE = _("This address has a filter that cannot be read; showing all failures.")
 
 
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(FailurePage):
     list_display = (
-        "time_in_list", "code_label", "category_label", "stage", "message_type_in_list",
-        "user_link", "session_link", "reference",
+        "time_in_list", "code_label", "cause_in_list", "stage_in_list", "user_link", "session_link", "reference",
     )  # fmt: skip
     list_display_links = ("time_in_list", "reference")
     list_filter = filters.FILTERS
@@ -96,8 +91,16 @@ class RoutingFailureAdmin(FailurePage):
         return queryset.filter(condition(search_term)) if search_term.strip() else queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        facts = {"summary": summary.read(timezone.now()), "may_export": self.has_export_permission(request)}
-        return super().changelist_view(request, facts | (extra_context or {}))
+        facts = {
+            "summary": summary.read(timezone.now(), with_causes=True),
+            "may_export": self.has_export_permission(request),
+        }
+        response = super().changelist_view(request, facts | (extra_context or {}))
+        warn_of_unreadable(request, response, _UNREADABLE)
+        if isinstance(response, TemplateResponse) and (shown := (response.context_data or {}).get("cl")):
+            # Here, for all rows at once: a column is asked for one row at a time. An export shows no names.
+            detail.remember_names(shown.result_list)
+        return response
 
     def lookup_view(self, request: HttpRequest) -> HttpResponse:
         """Lead from what a person quoted to the failure; to the list where it is not exactly one."""
@@ -121,34 +124,30 @@ class RoutingFailureAdmin(FailurePage):
         try:
             chosen = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(f"{detail.list_address()}?e=1")
+            messages.warning(request, _UNREADABLE)
+            return HttpResponseRedirect(detail.list_address())
         return export.respond(request, chosen.queryset)
 
     @display(description=lazy(lambda: f"{_('time')} ({timezone.get_current_timezone_name()})", str)())
     def time_in_list(self, failure: RoutingFailure) -> str:
         return f"{timezone.localtime(failure.occurred_at):%Y-%m-%d %H:%M:%S}"
 
-    @display(description=_("code"), label=_COLOURS)
-    def code_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
-        return _labelled(failure.category, failure.code)
+    @display(description=_("code"))
+    def code_label(self, failure: RoutingFailure) -> SafeString:
+        return detail.code_in_list(failure)
 
-    @display(description=_("category"), label=_COLOURS)
-    def category_label(self, failure: RoutingFailure) -> tuple[str, str] | str:
-        return _labelled(failure.category, failure.category.replace("_", " "))
+    @display(description=_("cause"))
+    def cause_in_list(self, failure: RoutingFailure) -> SafeString | str:
+        return detail.cause_in_list(failure)
 
-    @display(description=_("message type"))
-    def message_type_in_list(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.message_type)
+    @display(description=_("stage"))
+    def stage_in_list(self, failure: RoutingFailure) -> SafeString:
+        return format_html("{} <small>{}</small>", failure.stage, detail.visible(failure.message_type))
 
     @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "user_id")
+        return detail.user_in_list(failure)
 
     @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "session_id")
-
-
-def _labelled(category: str, text: str) -> tuple[str, str] | str:
-    """Return what the theme's label takes: where it knows no colour for the first of a pair, it would show that one."""
-    return (category, text) if category in _COLOURS else text

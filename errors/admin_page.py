@@ -14,9 +14,8 @@ from unfold.decorators import display
 from errors import detail, links
 from errors.models import RoutingFailure
 
-_HAPPENED = ("reference_shown", "time_shown", "code_shown", "category_shown", "stage", "field_shown", "outcome_shown")
-_FATE = ("recoverable_shown", "retry_after_shown", "attempt")
-_PERSON = (
+_HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown")
+_FACTS = (
     "user_shown",
     "session_shown",
     "connection_link",
@@ -25,6 +24,11 @@ _PERSON = (
     "ref_link",
     "reply_link",
     "in_reply_to_shown",
+    "stage",
+    "field_shown",
+    "recoverable_shown",
+    "retry_after_shown",
+    "attempt",
 )
 
 _OPTIONAL = {
@@ -44,11 +48,11 @@ class FailurePage(ModelAdmin):
     """The half of the failures' admin that shows one of them."""
 
     fieldsets = (
-        (_("What happened"), {"fields": _HAPPENED + _FATE}),
-        (_("Whom it hit"), {"fields": _PERSON}),
-        (_("Why it failed"), {"fields": ("causes_shown",)}),
-        (_("Traceback"), {"fields": ("traceback_shown",)}),
-        (_("What the person was told"), {"fields": ("told_shown",)}),
+        # In the order in which somebody on call reads: what broke, what the person knows of it, then all the rest.
+        (_("What happened"), {"fields": _HAPPENED}),
+        (_("Why it failed"), {"fields": ("causes_shown", "traceback_shown")}),
+        (_("What the person was told"), {"fields": ("advice_shown", "told_shown")}),
+        (_("Whom it hit, and where"), {"fields": _FACTS}),
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RoutingFailure | None:
@@ -71,17 +75,17 @@ class FailurePage(ModelAdmin):
         # A click selects it whole, for copying.
         return format_html('<code class="failure-reference">{}</code>', failure.reference)
 
+    @display(description=_("root cause"))
+    def root_cause_shown(self, failure: RoutingFailure) -> SafeString:
+        return detail.root_cause(failure)
+
     @display(description=_("time"))
     def time_shown(self, failure: RoutingFailure) -> SafeString:
         return detail.time(failure)
 
     @display(description=_("code"))
-    def code_shown(self, failure: RoutingFailure) -> str:
+    def code_shown(self, failure: RoutingFailure) -> SafeString:
         return detail.code(failure)
-
-    @display(description=_("category"))
-    def category_shown(self, failure: RoutingFailure) -> str:
-        return failure.category.replace("_", " ")
 
     @display(description=_("field at fault"))
     def field_shown(self, failure: RoutingFailure) -> str:
@@ -129,11 +133,15 @@ class FailurePage(ModelAdmin):
 
     @display(description=_("cause chain"))
     def causes_shown(self, failure: RoutingFailure) -> str:
-        return detail.causes(failure)
+        return detail.cause_chain(failure)
 
     @display(description=_("traceback"))
     def traceback_shown(self, failure: RoutingFailure) -> str:
         return detail.traceback(failure)
+
+    @display(description=_("advice"))
+    def advice_shown(self, failure: RoutingFailure) -> str:
+        return detail.advice(failure)
 
     @display(description=_("frame"))
     def told_shown(self, failure: RoutingFailure) -> str:

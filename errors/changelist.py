@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.contrib import messages
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
 from errors import conf, search
+from errors.taxonomy import Words
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
 
@@ -44,6 +47,12 @@ class CappedPaginator(Paginator):
     @property
     def is_capped(self) -> bool:
         return self._counted > MAX_COUNT
+
+
+def warn_of_unreadable(request: HttpRequest, response: HttpResponse, sentence: Words) -> None:
+    """Say `sentence` where Django's list leads away from an address that it cannot read: it does so without a word."""
+    if isinstance(response, HttpResponseRedirect) and response.url.endswith(f"?{ERROR_FLAG}=1"):
+        messages.warning(request, str(sentence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class FailureList(LogList):
     order = ("-occurred_at", "-id")
     # A traceback alone is up to 20 000 characters.
     columns = (
-        "reference", "occurred_at", "code", "category", "stage", "message_type", "user_id", "session_id",
+        "reference", "occurred_at", "code", "category", "cause", "stage", "message_type", "user_id", "session_id",
     )  # fmt: skip
 
     @property

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -17,10 +15,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, links
+from errors import catalogue, causes, links, users
 from errors.models import RoutingFailure
-from errors.taxonomy import ErrorSpec, Outcome, Stage, Words
+from errors.taxonomy import Category, ErrorSpec, Outcome, Stage, Words
 
+_ROOT_CHARS = 200  # characters of the root cause above the fold; the chain below has all of it
+_CATEGORIES = frozenset(Category)  # those that have a colour
 _OUTCOMES: dict[str, Words] = {
     Outcome.REJECTED: _("nothing was stored"),
     Outcome.SAVED: _("the message is stored, its answer is not"),
@@ -45,14 +45,22 @@ def lookup_address(reference: str) -> str:
     return f"{reverse('admin:errors_routingfailure_lookup')}?{urlencode({'q': reference})}"
 
 
-def list_link(failure: RoutingFailure, *names: str) -> SafeString | str:
-    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty."""
+def list_link(failure: RoutingFailure, *names: str, text: str = "") -> SafeString | str:
+    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty.
+
+    Args:
+        text: Shown instead of the fact, which is still in the title.
+    """
     facts = {name: getattr(failure, name) for name in names if getattr(failure, name)}
-    text = facts.get(names[0])
-    if not text:
+    fact = facts.get(names[0])
+    if not fact:
         return "-"
+    title = f"{text} ({fact})" if text else fact
     return format_html(
-        '<a class="failure-fact" href="{}" title="{}">{}</a>', list_address(**facts), visible(text), visible(text)
+        '<a class="failure-fact" href="{}" title="{}">{}</a>',
+        list_address(**facts),
+        visible(title),
+        visible(text or fact),
     )
 
 
@@ -67,9 +75,42 @@ def time(failure: RoutingFailure) -> SafeString:
     )
 
 
-def code(failure: RoutingFailure) -> str:
+def root_cause(failure: RoutingFailure) -> SafeString:
+    brief = causes.in_brief(failure.cause, _ROOT_CHARS)
+    return format_html('<b class="failure-root">{}</b>', visible(brief) or gettext("Not recorded."))
+
+
+def cause_in_list(failure: RoutingFailure) -> SafeString | str:
+    brief = visible(causes.in_brief(failure.cause))
+    longer = visible(causes.in_brief(failure.cause, _ROOT_CHARS))
+    return format_html('<span title="{}">{}</span>', longer, brief) if brief else "-"
+
+
+def code(failure: RoutingFailure) -> SafeString:
+    return format_html("{} <small>{}</small>", _label(failure, failure.code), _category(failure))
+
+
+def code_in_list(failure: RoutingFailure) -> SafeString:
+    """The code in its category's colour; the category is told to who does not see colours, too."""
+    hidden = format_html('{}<span class="failure-unseen"> {}</span>', failure.code, _category(failure))
+    return _label(failure, hidden)
+
+
+def _label(failure: RoutingFailure, text: str) -> SafeString:
+    known = failure.category if failure.category in _CATEGORIES else "other"
+    return format_html(
+        '<span class="failure-label failure-of-{}" title="{}">{}</span>', known, _category(failure), text
+    )
+
+
+def _category(failure: RoutingFailure) -> str:
+    return failure.category.replace("_", " ")
+
+
+def advice(failure: RoutingFailure) -> str:
+    """What the person read, why it happens, and what they can do about it."""
     facts = {"failure": failure, "specs": _specs(failure), "help_url": links.help_url(failure.code)}
-    return render_to_string("errors/code.html", facts)
+    return render_to_string("errors/advice.html", facts)
 
 
 def outcome(failure: RoutingFailure) -> SafeString:
@@ -97,14 +138,22 @@ def user(failure: RoutingFailure) -> SafeString | str:
 
 
 def _name_of_user(failure: RoutingFailure) -> str:
-    known = vars(failure)  # asked once: the theme renders each value several times
-    if "user_name" not in known:
-        users = get_user_model()
-        try:
-            known["user_name"] = users._default_manager.get(pk=failure.user_id).get_username()
-        except (ObjectDoesNotExist, ValueError, ValidationError, OverflowError):
-            known["user_name"] = ""
-    return str(known["user_name"])
+    if "user_name" not in vars(failure):  # asked once: the theme renders each value several times
+        remember_names([failure])
+    return str(vars(failure)["user_name"])
+
+
+def remember_names(failures: Iterable[RoutingFailure]) -> None:
+    """Note the names of the failures' users, asked in one query; empty where the account is gone."""
+    failures = list(failures)
+    names = users.names(failure.user_id for failure in failures if failure.user_id)
+    for failure in failures:
+        vars(failure)["user_name"] = names.get(failure.user_id, "")
+
+
+def user_in_list(failure: RoutingFailure) -> SafeString | str:
+    """The user's name; the key where the account is gone."""
+    return list_link(failure, "user_id", text=_name_of_user(failure))
 
 
 def remember_conversation(failure: RoutingFailure, address: str | None) -> None:
@@ -121,17 +170,25 @@ def session(failure: RoutingFailure) -> SafeString | str:
     return format_html('{} <a class="failure-open" href="{}">{}</a>', link, address, words)
 
 
-def causes(failure: RoutingFailure) -> str:
-    links = [
+def cause_chain(failure: RoutingFailure) -> str:
+    chain = [
         {key: visible(str(cause.get(key, ""))) for key in ("type", "message", "where")}
         for cause in failure.causes
         if isinstance(cause, dict)
     ]
-    return render_to_string("errors/causes.html", {"causes": links, "root": visible(failure.cause)})
+    return render_to_string("errors/causes.html", {"causes": chain, "root": visible(failure.cause)})
 
 
 def traceback(failure: RoutingFailure) -> str:
-    facts = {"text": visible(failure.traceback), "same_cause": list_address(fingerprint=failure.fingerprint)}
+    known = vars(failure)
+    if "same_cause" not in known:  # asked once, like the user's name
+        known["same_cause"] = causes.count(failure.fingerprint)
+    facts = {
+        "text": visible(failure.traceback),
+        "address": list_address(fingerprint=failure.fingerprint),
+        "count": min(known["same_cause"], causes.MAX_COUNT),
+        "is_capped": known["same_cause"] > causes.MAX_COUNT,
+    }
     return render_to_string("errors/traceback.html", facts)
 
 

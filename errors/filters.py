@@ -14,10 +14,11 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, periods
+from errors import catalogue, causes, detail, periods, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -83,11 +84,22 @@ class FactFilter(ExactFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         value = self.value()
-        return [] if value is None else [(value, value or "(none)")]
+        if value is None:
+            return []
+        # What no row can hold is not looked up either; `queryset` refuses it.
+        return [(value, self.named(value) if value and "\x00" not in value else value or "(none)")]
+
+    def named(self, value: str) -> str:
+        """What people call the fact."""
+        return value
 
 
 class UserFilter(FactFilter):
     title, parameter_name = _("user"), "user_id"
+
+    def named(self, value: str) -> str:
+        name = users.names([value]).get(value)
+        return f"{detail.visible(name)} ({value})" if name else value
 
 
 class SessionFilter(FactFilter):
@@ -113,16 +125,20 @@ class ReplyFilter(FactFilter):
 class CauseFilter(FactFilter):
     title, parameter_name = _("cause"), "fingerprint"
 
+    def named(self, value: str) -> str:
+        """The cause in words: nobody knows its fingerprint."""
+        return detail.visible(causes.called(value))
+
 
 class WhenFilter(SimpleListFilter):
-    """A drill-down: twelve months, the days of one, the hours of one of its days."""
+    """What has just been, and a drill-down: months, the days of one, the hours of one of its days."""
 
     title, parameter_name = _("time"), "when"
     template = "errors/when_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[RoutingFailure]) -> Choices:
         self._now = timezone.now()
-        return [(periods.LAST_DAY, gettext("Last 24 hours"))]
+        return [(word, word) for word in periods.RECENT]
 
     def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
         if self.value() is None:
@@ -145,18 +161,18 @@ class WhenFilter(SimpleListFilter):
     def has_months(self) -> bool:
         """Whether the next steps are months, whose names need more room than numbers."""
         chosen = self._period()
-        return chosen is None or chosen.word == periods.LAST_DAY
+        return chosen is None or chosen.word in periods.RECENT
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Rows above each other, from any time down to what is chosen, then cells: the next steps."""
         chosen = self._period()
         yield self._choice(changelist, None, gettext("Any time"), is_cell=False)
-        yield self._choice(changelist, periods.LAST_DAY, gettext("Last 24 hours"), is_cell=False)
-        path = periods.around(chosen)
-        if chosen and chosen.word != periods.LAST_DAY and "T" not in chosen.word:
+        path = [recent for word in periods.RECENT if (recent := periods.read(word, self._now))]
+        path += periods.around(chosen)
+        if chosen and chosen.word not in periods.RECENT and "T" not in chosen.word:
             path.append(chosen)
         for period in path:
-            yield self._choice(changelist, period.word, period.label, is_cell=False)
+            yield self._choice(changelist, period.word, capfirst(period.label), is_cell=False)
         for period in periods.steps(chosen, self._now):
             yield self._choice(changelist, period.word, period.short, is_cell=True, title=period.label)
 

@@ -1,4 +1,4 @@
-"""The stretches of time that staff narrow the failure list to: months, their days, their hours, the last 24 hours.
+"""The stretches of time that staff narrow the failure list to: the last minutes, hours and days, and the calendar.
 
 Computed from the calendar in the current time zone, so that offering them asks the database nothing.
 """
@@ -13,9 +13,13 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-LAST_DAY = "24h"
+from errors import conf
 
-_MONTHS = 12  # offered at the top; older rows are pruned long before
+LAST_DAY = "24h"
+RECENT = ("15m", "1h", LAST_DAY, "7d")  # those that end now, shortest first
+
+_SKEW = timedelta(minutes=1)  # by which another process's clock may be ahead
+_MAX_MONTHS = 12
 _WORD = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?", re.ASCII)
 
 
@@ -24,7 +28,7 @@ class Period:
     """From `begin` up to, not including, `end`.
 
     Attributes:
-        word: As it stands in an address: "24h", "2026-11", "2026-11-23" or "2026-11-23T14".
+        word: As it stands in an address: one of RECENT, "2026-11", "2026-11-23" or "2026-11-23T14".
         label: For people, on its own.
         short: For people, below the label of the period around it.
     """
@@ -38,8 +42,8 @@ class Period:
 
 def read(word: str, now: datetime) -> Period | None:
     """Return the period that `word` names, or None if it names none."""
-    if word == LAST_DAY:
-        return last_day(now)
+    if word in RECENT:
+        return _recent(word, now)
     match = _WORD.fullmatch(word)
     if match is None:
         return None
@@ -52,8 +56,19 @@ def read(word: str, now: datetime) -> Period | None:
 def last_day(now: datetime) -> Period:
     """Return this hour and the 23 before it: whole hours, so that they can be counted one by one."""
     this_hour = timezone.localtime(now).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
-    label = _("the last 24 hours")
+    label = _("this hour and the 23 before")
     return Period(LAST_DAY, label, label, this_hour - timedelta(hours=23), this_hour + timedelta(hours=1))
+
+
+def _recent(word: str, now: datetime) -> Period:
+    if word == LAST_DAY:
+        return last_day(now)
+    length, label = {
+        "15m": (timedelta(minutes=15), _("the last 15 minutes")),
+        "1h": (timedelta(hours=1), _("the last hour")),
+        "7d": (timedelta(days=7), _("the last 7 days")),
+    }[word]
+    return Period(word, label, label, now - length, now + _SKEW)
 
 
 def hour_of(moment: datetime) -> Period:
@@ -63,7 +78,7 @@ def hour_of(moment: datetime) -> Period:
 
 def around(period: Period | None) -> list[Period]:
     """Return what `period` lies in, widest first: the month of a day, the month and the day of an hour."""
-    if period is None or period.word == LAST_DAY:
+    if period is None or period.word in RECENT:
         return []
     words = [period.word[:7], period.word[:10]]
     found = [read(word, period.begin) for word in words if len(word) < len(period.word)]
@@ -72,7 +87,7 @@ def around(period: Period | None) -> list[Period]:
 
 def steps(period: Period | None, now: datetime) -> list[Period]:
     """Return what can be chosen next: months, the days of a month, the hours of a day. None of them lies ahead."""
-    if period is None or period.word == LAST_DAY:
+    if period is None or period.word in RECENT:
         return _months(now)
     outer = (around(period) or [period])[-1] if "T" in period.word else period
     if len(outer.word) == len("2026-11"):
@@ -85,9 +100,11 @@ def steps(period: Period | None, now: datetime) -> list[Period]:
 
 
 def _months(now: datetime) -> list[Period]:
-    local = timezone.localtime(now)
+    """Those of which rows may be left: what is older than the retention has been pruned."""
+    local, oldest = timezone.localtime(now), now - timedelta(days=conf.errors().retention_days)
     newest = local.year * 12 + local.month - 1
-    return [_calendar_period(number // 12, number % 12 + 1) for number in range(newest, newest - _MONTHS, -1)]
+    months = [_calendar_period(number // 12, number % 12 + 1) for number in range(newest, newest - _MAX_MONTHS, -1)]
+    return [month for month in months if month.end > oldest]
 
 
 def _calendar_period(year: int, month: int, day: int | None = None, hour: int | None = None) -> Period:

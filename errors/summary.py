@@ -1,24 +1,25 @@
-"""What failed in the last 24 hours, by category, by code and by hour: drawn above the failure list.
+"""What failed in the last 24 hours, by category, code, cause and hour: drawn above the failure list.
 
-One aggregate query, answered by the index that begins with the time; its figures are kept for ten seconds.
+One aggregate query, answered by the index that begins with the time, and where causes are shown one more for their
+words; both are kept for ten seconds.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
-from django.db.models import Count, Func, IntegerField
+from django.db.models import Count, Func, IntegerField, Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from errors import periods
+from errors import causes, periods
 from errors.models import RoutingFailure
 from errors.taxonomy import Category
 
@@ -27,15 +28,17 @@ log = logging.getLogger("errors.summary")
 CACHE_S = 10  # seconds; however many people reload during an outage, the database counts six times a minute
 _HOURS = 24
 _CATEGORIES = tuple(category.value for category in Category)
-_MAX_CODES = 8  # codes with a row of their own; the rest share one
+_MAX_CODES = 7  # codes with a row of their own; the rest share one
+_MAX_CAUSES = 7
 _SLOT, _BAR, _HEIGHT = 20, 16, 100  # units of the chart's own: an hour, its bar, the tallest bar
 
-Figure = tuple[int, str, str, int]  # hour since the window's begin (0 to 23), category, code, failures
+# Hour since the window's begin (0 to 23), category, code, fingerprint, failures, the time of the newest.
+Figure = tuple[int, str, str, str, int, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One category, or one code.
+    """One category, one code, or one cause.
 
     Attributes:
         category: Whose colour the bar has; empty for the row of all other codes.
@@ -75,9 +78,10 @@ class Hour:
 @dataclass(frozen=True, slots=True)
 class Summary:
     count: int
-    since: datetime
+    since: str  # "yesterday 10:00 UTC": at 09:07, ten o'clock alone would lie ahead
     categories: Sequence[Row]
     codes: Sequence[Row]
+    causes: Sequence[Row]
     hours: Sequence[Hour]
     peak: Hour
     width: int = _HOURS * _SLOT
@@ -103,67 +107,92 @@ class HoursSince(Func):
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-def read(now: datetime) -> Summary | None:
+def read(now: datetime, *, with_causes: bool = False) -> Summary | None:
     """Return the summary of the 24 hours up to `now`; None where it cannot be had: the list comes up without it."""
     window = periods.last_day(now)
     key = f"errors.summary.{window.begin:%Y%m%d%H%M}"
     try:
         figures: list[Figure] = cache.get_or_set(key, lambda: _count(window), CACHE_S) or []
+        words: dict[str, str] = {}
+        if with_causes and figures:
+            words = cache.get_or_set(f"{key}.causes", lambda: _words(figures), CACHE_S) or {}
     except Exception as exc:
         # A statement timeout, a cache that is away: the list below is what matters on such a day.
         log.warning("the summary of failures could not be read: %s", type(exc).__name__)
         return None
-    return _draw(window, figures)
+    return _draw(window, figures, words)
 
 
 def _count(window: periods.Period) -> list[Figure]:
     rows = (
         RoutingFailure.objects.filter(occurred_at__gte=window.begin, occurred_at__lt=window.end)
         .order_by()
-        .values_list(HoursSince("occurred_at", window.begin), "category", "code")
-        .annotate(count=Count("*"))
+        .values_list(HoursSince("occurred_at", window.begin), "category", "code", "fingerprint")
+        .annotate(count=Count("*"), newest=Max("occurred_at"))
     )
     return list(rows)
 
 
-def _draw(window: periods.Period, figures: list[Figure]) -> Summary:
+def _words(figures: list[Figure]) -> dict[str, str]:
+    """Return what the most frequent causes are called, by fingerprint, the most frequent first."""
+    counts: Counter[str] = Counter()
+    newest: dict[str, datetime] = {}
+    for _hour, _category, _code, fingerprint, count, moment in figures:
+        counts[fingerprint] += count
+        newest[fingerprint] = max(moment, newest.get(fingerprint, moment))
+    return causes.words({fingerprint: newest[fingerprint] for fingerprint, _count in counts.most_common(_MAX_CAUSES)})
+
+
+def _draw(window: periods.Period, figures: list[Figure], words: Mapping[str, str]) -> Summary:
     categories: Counter[str] = Counter()
     codes: Counter[tuple[str, str]] = Counter()
+    by_cause: Counter[str] = Counter()
+    colours: dict[str, str] = {}  # fingerprint -> category: a cause has one code
     hours: Counter[int] = Counter()
     parts: Counter[tuple[int, str]] = Counter()
-    for hour, category, code, count in figures:
+    for hour, category, code, fingerprint, count, _newest in figures:
         categories[category] += count
         codes[code, category] += count
+        by_cause[fingerprint] += count
+        colours[fingerprint] = category
         hours[hour] += count
         parts[hour, category] += count
     total, tallest = hours.total(), max(hours.values(), default=0)
+    named = [((cause, colours[cause]), count) for cause, count in by_cause.most_common() if cause in words]
     drawn = [_hour(window.begin, hour, parts, tallest) for hour in range(_HOURS)]
     return Summary(
         count=total,
-        since=timezone.localtime(window.begin),
+        since=_moment(window),
         # All categories, always in the same order: what is missing would have to be looked for.
-        categories=_rows("category", [(word, word, categories[word]) for word in _CATEGORIES], total),
-        codes=_rows(
-            "code", [(code, category, count) for (code, category), count in codes.most_common(_MAX_CODES)], total
-        ),
+        categories=_rows("category", [((word, word), categories[word]) for word in _CATEGORIES], total),
+        codes=_rows("code", codes.most_common(_MAX_CODES), total),
+        causes=_rows("fingerprint", named, total, words),
         hours=drawn,
         peak=max(drawn, key=lambda hour: hour.count),
     )
 
 
-def _rows(parameter: str, counts: list[tuple[str, str, int]], total: int) -> list[Row]:
-    """Return a row for each (value, category, count), and one for what they leave of `total`."""
-    longest = max((count for _, _, count in counts), default=0) or 1
+def _moment(window: periods.Period) -> str:
+    begin, end = timezone.localtime(window.begin), timezone.localtime(window.end - timedelta(hours=1))
+    time = f"{begin:%H:%M} {begin.tzname()}"
+    return time if begin.date() == end.date() else _("yesterday %(time)s") % {"time": time}
+
+
+def _rows(
+    parameter: str, counts: Sequence[tuple[tuple[str, str], int]], total: int, labels: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Return a row for each (value, category) and its count, and one for what they leave of `total`."""
+    longest = max((count for _, count in counts), default=0) or 1
     rows = [
         Row(
-            label=value.replace("_", " ") if parameter == "category" else value,
+            label=labels[value] if labels else value.replace("_", " ") if parameter == "category" else value,
             category=category,
             count=count,
             share=100 * count / (total or 1),
             bar=100 * count / longest,
             query=f"?{urlencode({parameter: value, 'when': periods.LAST_DAY})}",
         )
-        for value, category, count in counts
+        for (value, category), count in counts
     ]
     if left := total - sum(row.count for row in rows):
         rows.append(Row(_("all others"), "", left, 100 * left / total, min(100, 100 * left / longest), ""))

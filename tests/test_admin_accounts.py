@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -38,3 +41,28 @@ def test_forms_are_the_themes(root: Client) -> None:
 def test_own_permissions_can_be_granted(root: Client, codename: str, words: str) -> None:
     assert Permission.objects.get(codename=codename).name == words
     assert words in root.get("/admin/auth/group/add/").content.decode()
+
+
+def test_the_table_of_permissions_names_what_there_is() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    table = text.partition("### Who may see what")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|", table, re.MULTILINE)
+    assert len(rows) == 4
+    for app, codename, name in rows:
+        assert Permission.objects.get(content_type__app_label=app, codename=codename).name == name
+
+
+@pytest.mark.parametrize(
+    ("query", "leads_to"),
+    [("", "/admin/"), ("?next=/admin/chat/chatsession/", "/admin/chat/chatsession/"), ("?next=//evil.org/", "/admin/")],
+)
+def test_signing_in_leads_to_the_admin_and_not_to_the_chat(root: Client, query: str, leads_to: str) -> None:
+    user = get_user_model().objects.get()
+    user.set_password("a-long-password")
+    user.save()
+    visitor = Client()
+    html = visitor.get(f"/admin/login/{query}").content.decode()
+    found = re.search(r'<input type="hidden" name="next" value="([^"]*)" form="login-form">', html)
+    assert found is not None
+    fields = {"username": user.get_username(), "password": "a-long-password", "next": found[1]}
+    assert visitor.post(f"/admin/login/{query}", fields)["Location"] == leads_to

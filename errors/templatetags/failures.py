@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters, admin_urlname
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from errors import detail, summary
 
@@ -22,6 +24,15 @@ def inline_code(text: str) -> SafeString:
         return format_html("{}", text)  # a lone backtick means itself
     marked = [format_html("<code>{}</code>", part) if place % 2 else part for place, part in enumerate(parts)]
     return format_html_join("", "{}", ((part,) for part in marked))
+
+
+@register.simple_block_tag(takes_context=True)
+def with_filters(context: dict[str, Any], content: str) -> SafeString:
+    """Return `content` with its links to the page's list kept to the filters from which the reader came."""
+    address = reverse(admin_urlname(context["opts"], "changelist"))  # type: ignore[arg-type]
+    kept = escape(add_preserved_filters(context, address))
+    # Safe: the theme's own HTML, and an address of ours that is escaped.
+    return mark_safe(content.replace(f'href="{address}"', f'href="{kept}"'))  # noqa: S308
 
 
 @register.inclusion_tag("errors/desk.html", takes_context=True)

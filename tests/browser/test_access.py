@@ -16,6 +16,30 @@ from tests.browser.conftest import RESULTS
 from tests.services.process import wait_until
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+# Of each label's words with the ground below it; a canvas mixes colours as the screen does.
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colours) => {
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) =>
+      part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const contrast = (label) => {
+    const grounds = [];
+    for (let node = label; node; node = node.parentElement) grounds.unshift(getComputedStyle(node).backgroundColor);
+    const pair = [light(["white", ...grounds]), light(["white", ...grounds, getComputedStyle(label).color])];
+    return Math.max(...pair) / Math.min(...pair);
+  };
+  const page = document.getElementById("result_list");
+  const labels = ["service", "auth", "rate_limit", "validation", "other"].map((category) => {
+    const label = page.querySelector(".failure-label").cloneNode(true);
+    label.className = `failure-label failure-of-${category}`;
+    page.querySelector(".failure-label").after(label);
+    return label;
+  });
+  return labels.map(contrast);
+}"""
 AXE_OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # off unless asked for
 WEIGHT_MAX_BYTES = 250_000  # compressed, everything that the chat page fetches on a first visit
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -131,8 +155,34 @@ def test_axe_finds_nothing_in_the_admin(site, sign_in, picture, width):
         look_at(page, picture, f"{width}-admin-{name}")
 
 
-def test_the_keyboard_is_enough(site, sign_in):
-    alice = sign_in(site, "alice")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_failures_are_told_apart_at_a_glance(site, sign_in, picture, scheme):
+    """Labels read on every ground; the cause is on the first screen of a failure, the search box on that of a phone."""
+    olivia = sign_in(site, "olivia", viewport={"width": 1366, "height": 900}, color_scheme=scheme)
+    page = olivia.page
+    olivia.ask("/fault midstream", state="Answered in part")
+    page.goto("/admin/errors/routingfailure/")
+    for contrast in page.evaluate(CONTRASTS):
+        assert contrast >= 4.5
+    page.locator("#result_list tbody a").first.click()
+    for words in ("Root cause", "ConnectionResetError: [Errno 104]", "this cause"):
+        expect(page.get_by_text(words).first).to_be_in_viewport()
+    label = page.get_by_text("Root cause", exact=True).bounding_box()
+    value = page.locator(".failure-root").bounding_box()
+    assert abs(label["y"] + label["height"] / 2 - value["y"] - value["height"] / 2) <= 3
+    picture(page, f"{scheme}-failure")
+    page.set_viewport_size({"width": 375, "height": 812})
+    page.goto("/admin/errors/routingfailure/")
+    expect(page.locator("#searchbar")).to_be_in_viewport()
+    card = page.locator("#result_list tbody").first
+    assert card.bounding_box()["height"] <= 130
+    for cell in ("reference", "code_label", "time_in_list", "user_link", "cause_in_list"):
+        expect(card.locator(f".field-{cell}")).to_be_in_viewport()
+    picture(page, f"{scheme}-failures-narrow")
+
+
+def test_the_keyboard_is_enough(own_site, sign_in):
+    alice = sign_in(own_site, "alice")
     page, press = alice.page, alice.page.keyboard.press
     skip = page.get_by_role("link", name="Skip to the message box")
     assert page.evaluate("document.querySelector('a, button, input, textarea').textContent") == skip.text_content()

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat import admin_transcript
-from chat.models import ChatMessage, ChatSession
+from chat.models import ChatMessage, ChatSession, Reply
 from errors.models import RoutingFailure
 from tests.chat.talks import answer, fail, page, reader, say, session, staff
 from tests.errors.stored import LIST as FAILURES
@@ -58,7 +58,7 @@ class TestTranscript:
             "4 messages",
             "Person", "Can you help me?",
             "Answer 1 : failed; nothing had arrived", "LLM_UNAVAILABLE", reference,
-            "Answer 2 : complete , demo, first word after 0.8 s, 3.4 s in all, 12 tokens read, 34 written",
+            "Answer 2 : complete , demo, first word after 800 ms, 3.4 s in all, 12 tokens read, 34 written",
             "Assistant", "complete", "Yes.",
             "And now?", "Answer : broke off; what had arrived is kept",
             "Assistant", "broke off", "The begin",
@@ -69,6 +69,12 @@ class TestTranscript:
             place = normal.find(fact.replace(" :", ":").replace(" ,", ","), start)
             assert place != -1, fact
             start = place
+
+    def test_tells_what_failed_at_once_in_milliseconds_and_apart(self, rita: Client, talk: ChatSession) -> None:
+        reference = fail(say(talk, "hello"))
+        Reply.objects.update(created_at=timezone.now(), ended_at=timezone.now() + timedelta(milliseconds=9))
+        text = words(rita.get(page(talk)).content.decode()).replace(" ,", ",")
+        assert re.search(rf"nothing had arrived, \d+ ms in all, LLM_UNAVAILABLE, {reference}", text)
 
     def test_keeps_white_space_and_runs_nothing(self, rita: Client, talk: ChatSession) -> None:
         answer(say(talk, HOSTILE), HOSTILE)

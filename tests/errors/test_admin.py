@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +72,15 @@ class TestList:
             assert fact in text
         assert f"{old.occurred_at:%Y-%m-%d %H:%M:%S}" in text
 
+    def test_shows_the_cause_of_each_failure_shortened(self, carol: Client) -> None:
+        store(cause=f"django.db.utils.OperationalError: {'too many clients ' * 9}")
+        store("TOO_MANY_REQUESTS", cause="<b>\u202e")
+        table = carol.get(LIST).content.decode().split('id="result_list"')[1]
+        assert "OperationalError: too many clients too many" in words(table)
+        assert f">OperationalError: {('too many clients ' * 9)[:61]}…<" in table
+        assert "&lt;b&gt;\\u202e" in table
+        assert "TOO_MANY_REQUESTS rate limit" in words(table)
+
     def test_links_each_user_and_session_to_their_failures(self, carol: Client) -> None:
         of_alice, of_bob = store(user_id="alice&1"), store(user_id="bob", session_id="s 2")
         html = carol.get(LIST).content.decode()
@@ -79,9 +89,27 @@ class TestList:
         assert references(carol.get(LIST, {"user_id": "alice&1"})) == [of_alice.reference]
         assert references(carol.get(LIST, {"session_id": "s 2"})) == [of_bob.reference]
 
+    def test_names_the_users_by_one_query(self, carol: Client) -> None:
+        users = get_user_model()
+        names = [f"{name}@example.org" for name in ("alice", "bob")]
+        keys = [str(users.objects.create_user(name).pk) for name in names]
+        for key in (*keys, keys[0], "999999", "not-a-number", "9" * 200, "-1", ""):
+            store(user_id=key)
+        with CaptureQueriesContext(connection) as captured:
+            html = carol.get(LIST).content.decode()
+        table = html.split('id="result_list"')[1]
+        assert f'href="{LIST}?user_id={keys[0]}" title="{names[0]} ({keys[0]})">{names[0]}</a>' in table
+        assert names[1] in table
+        for gone in ("999999", "not-a-number"):
+            assert f'title="{gone}">{gone}</a>' in table
+        by_key = [query["sql"] for query in captured.captured_queries if '"auth_user"."id" IN' in query["sql"]]
+        assert len(by_key) == 1
+        chips = words(carol.get(LIST, {"user_id": keys[0]}).content.decode())
+        assert f"user: {names[0]} ({keys[0]})" in chips
+
     def test_says_so_when_there_is_nothing(self, carol: Client) -> None:
         text = words(carol.get(LIST).content.decode())
-        assert "No failures in the last 24 hours." in text
+        assert re.search(r"No failures since (yesterday )?\d\d:00 UTC\.", text)
         assert "Nothing has gone wrong" in text
 
     def test_keeps_its_order_whatever_the_address_asks(self, carol: Client) -> None:
@@ -184,3 +212,5 @@ class TestCost:
     def test_reaches_every_page_it_offers(self, carol: Client) -> None:
         stored = [store(ago=timedelta(seconds=-number)).reference for number in range(101)]
         assert references(carol.get(LIST, {"p": 2})) == stored[:1]
+        beyond = carol.get(LIST, {"p": 99}, follow=True)
+        assert "cannot be read; showing all failures" in words(beyond.content.decode())

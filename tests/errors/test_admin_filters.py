@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -53,12 +54,22 @@ class TestFilters:
         assert "user: (none)" in text
 
     @pytest.mark.parametrize(
-        "query", [{"user_id": "a\x00b"}, {"when": "never"}, {"when": "2026-13"}, {"when": "2026-11-00"}, {"when": ""}]
+        "query",
+        [
+            {"user_id": "a\x00b"},
+            {"fingerprint": "\x00"},
+            {"when": "never"},
+            {"when": "2026-13"},
+            {"when": "2026-11-00"},
+            {"when": ""},
+        ],
     )
     def test_lead_back_to_the_whole_list_when_they_make_no_sense(self, carol: Client, query: dict[str, str]) -> None:
         response = carol.get(LIST, query)
         assert response.status_code == 302
-        assert carol.get(response["Location"]).status_code == 200
+        text = words(carol.get(response["Location"]).content.decode())
+        assert "This address has a filter that cannot be read; showing all failures." in text
+        assert "cannot be read" not in carol.get(LIST).content.decode()
 
 
 class TestDrillDown:
@@ -86,6 +97,24 @@ class TestDrillDown:
         store(ago=timedelta(hours=25))
         assert references(carol.get(LIST, {"when": "24h"})) == [recent.reference]
 
+    @pytest.mark.parametrize(
+        ("word", "inside", "outside", "label"),
+        [
+            ("15m", timedelta(minutes=14), timedelta(minutes=16), "the last 15 minutes"),
+            ("1h", timedelta(minutes=59), timedelta(minutes=61), "the last hour"),
+            ("7d", timedelta(days=6, hours=23), timedelta(days=7, hours=1), "the last 7 days"),
+        ],
+    )
+    def test_narrows_to_what_has_just_been(
+        self, carol: Client, word: str, inside: timedelta, outside: timedelta, label: str
+    ) -> None:
+        recent = [store(ago=-timedelta(seconds=1)).reference, store(ago=inside).reference]  # a clock may be ahead
+        store(ago=outside)
+        response = carol.get(LIST, {"when": word})
+        assert references(response) == recent
+        assert f"time: {label}" in words(response.content.decode())
+        assert f"?when={word}" in self.offered(carol, {})
+
     def test_leads_from_months_to_days_to_hours_and_back(self, carol: Client) -> None:
         today = timezone.localtime()
         month, day, hour = f"{today:%Y-%m}", f"{today:%Y-%m-%d}", f"{today:%Y-%m-%dT%H}"
@@ -110,10 +139,18 @@ class TestDrillDown:
 
 
 class TestPeriods:
-    def test_offers_twelve_months_of_which_none_lies_ahead(self) -> None:
+    @pytest.mark.parametrize(
+        ("days", "offered"),
+        [
+            (10, ["2026-03"]),
+            (30, ["2026-03", "2026-02"]),
+            (5_000, ["2026-03", "2026-02", "2026-01", *(f"2025-{month:02}" for month in range(12, 3, -1))]),
+        ],
+    )
+    def test_offers_months_of_which_failures_are_kept(self, settings: Any, days: int, offered: list[str]) -> None:
+        settings.ERRORS = {"retention_days": days}
         with timezone.override("UTC"):
-            months = [period.word for period in periods.steps(None, NOON)]
-        assert months == ["2026-03", "2026-02", "2026-01"] + [f"2025-{month:02}" for month in range(12, 3, -1)]
+            assert [period.word for period in periods.steps(None, NOON)] == offered
 
     def test_offers_days_and_hours_up_to_now(self) -> None:
         with timezone.override("UTC"):

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils.html import escape
 
-from errors import detail
+from errors import causes, detail
 from tests.errors.stored import LIST, page, references, staff, store, words
 
 pytestmark = pytest.mark.django_db
@@ -28,28 +29,47 @@ class TestPage:
         text = words(carol.get(page(failure)).content.decode())
         story = [
             failure.reference,
+            "Root cause TimeoutError: no token within 15 s",
+            "TOO_MANY_REQUESTS rate limit",
             f"{failure.occurred_at:%Y-%m-%d %H:%M:%S}",
-            "TOO_MANY_REQUESTS",
-            "You are sending messages too quickly.",
-            "There is a limit on messages",
-            "Wait for the stated time",
-            "rate limit",
             "nothing was stored",
-            "yes: the connection went on",
-            "4200 ms",
-            "session-of-alice",
-            "connection-of-alice",
-            "user_message",
-            "ref-1",
             "Why it failed",
             "errors.exceptions.ChatError",
             "root cause",
             "no token within 15 s",
+            "Show the traceback",
+            "What the person was told",
+            "You are sending messages too quickly.",
+            "There is a limit on messages",
+            "What the person can do",
+            "Wait for the stated time",
             "Told to 1 connection.",
+            "session-of-alice",
+            "connection-of-alice",
+            "user_message",
+            "ref-1",
+            "yes: the connection went on",
+            "4200 ms",
         ]
-        places = [text.find(fact, text.find("What happened")) for fact in story]
-        assert -1 not in places, story[places.index(-1)]
-        assert places == sorted(places)
+        place = text.find("What happened")
+        for fact in story:
+            place = text.find(fact, place)
+            assert place != -1, fact
+
+    @pytest.mark.parametrize(
+        ("cause", "shown"),
+        [
+            ("django.db.utils.OperationalError: no\n  answer", "OperationalError: no answer"),
+            ("errors.exceptions.ChatError", "ChatError"),
+            ("tests.x.<locals>.Odd: a.b: c", "Odd: a.b: c"),
+            ("no type. at all", "no type. at all"),
+            (f"ssl.SSLError: {'x' * 500}", f"SSLError: {'x' * 189}…"),
+            ("", "Not recorded."),
+        ],
+    )
+    def test_has_the_root_cause_in_one_line_under_the_reference(self, carol: Client, cause: str, shown: str) -> None:
+        html = carol.get(page(store(cause=cause))).content.decode()
+        assert f'<b class="failure-root">{escape(shown)}</b>' in html
 
     def test_names_the_user_while_there_is_one(self, carol: Client) -> None:
         alice = get_user_model().objects.create_user("alice")
@@ -103,10 +123,17 @@ class TestPage:
             "message_type=stop",
             "ref=r%261&amp;session_id=session-of-alice",
             "reply_id=y&amp;session_id=session-of-alice",
-            "fingerprint=aaaa",
         ):
             assert f'href="{LIST}?{query}"' in html, query
             assert references(carol.get(f"{LIST}?{query.replace('&amp;', '&')}")) == [failure.reference], query
+
+    def test_leads_back_to_the_list_as_it_was_narrowed(self, carol: Client) -> None:
+        failure = store("LLM_TIMEOUT")
+        kept = f'href="{LIST}?code=LLM_TIMEOUT&amp;q=1"'
+        html = carol.get(page(failure), {"_changelist_filters": "code=LLM_TIMEOUT&q=1"}).content.decode()
+        assert html.split("Routing failures", 1)[0].count(f'href="{LIST}"') <= 1  # beside the page, in the navigation
+        assert html.count(kept) >= 3  # the arrow, the heading, Close
+        assert kept not in carol.get(page(failure)).content.decode()
 
     def test_folds_the_traceback_or_says_where_one_is(self, carol: Client) -> None:
         with_one = store()
@@ -118,6 +145,15 @@ class TestPage:
             with_one.reference,
             without.reference,
         ]
+
+    def test_says_how_many_have_the_same_cause(self, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        failure = store()
+        store(fingerprint="another")
+        assert "No other failure has this cause." in words(carol.get(page(failure)).content.decode())
+        store()
+        assert "All 2 failures with this cause" in words(carol.get(page(failure)).content.decode())
+        monkeypatch.setattr(causes, "MAX_COUNT", 1)
+        assert "All failures with this cause: more than 1" in words(carol.get(page(failure)).content.decode())
 
     def test_escapes_every_fact(self, carol: Client) -> None:
         names = ["user_id", "session_id", "connection_id", "message_type", "ref", "reply_id", "in_reply_to", "field"]
@@ -141,8 +177,8 @@ class TestPage:
         carol.get(page(failure))
         for _ in range(50):
             store()
-        # login session, user, two for permissions, the failure, the name of its user
-        with django_assert_num_queries(6):  # type: ignore[operator]
+        # login session, user, two for permissions, the failure, how many have its cause, the name of its user
+        with django_assert_num_queries(7):  # type: ignore[operator]
             carol.get(page(failure))
 
     @pytest.mark.parametrize("key", ["00000000-0000-0000-0000-000000000000", "nonsense", "1"])

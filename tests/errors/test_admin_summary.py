@@ -31,6 +31,16 @@ def _no_figures_of_another_test() -> None:
     cache.clear()
 
 
+def plan(sql: str) -> str:
+    """How the database would answer. PostgreSQL reads a small table whole, unless it is told not to."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
 class TestSummary:
     def test_counts_by_category_code_and_hour(self) -> None:
         for code, hours in (("LLM_TIMEOUT", 0), ("LLM_TIMEOUT", 2), ("TOO_MANY_REQUESTS", 2), ("UNAUTHORIZED", 30)):
@@ -62,7 +72,7 @@ class TestSummary:
         assert sum(part.height for part in read.peak.parts) == pytest.approx(read.height, abs=0.1)
         assert max(row.bar for row in read.categories) == 100
 
-    def test_gathers_codes_beyond_the_eighth(self) -> None:
+    def test_gathers_codes_beyond_the_seventh(self) -> None:
         codes = [
             "UNAUTHORIZED", "INVALID_TOKEN", "INVALID_FORMAT", "MISSING_FIELD", "UNKNOWN_TYPE", "NOT_FOUND",
             "LLM_TIMEOUT", "LLM_REFUSED", "SERVER_BUSY", "SERVICE_ERROR",
@@ -71,8 +81,33 @@ class TestSummary:
             at(NOW, code=code)
         read = summary.read(NOW)
         assert read is not None
-        assert len(read.codes) == 9
-        assert (read.codes[-1].label, read.codes[-1].count, read.codes[-1].query) == ("all others", 2, "")
+        assert len(read.codes) == 8
+        assert (read.codes[-1].label, read.codes[-1].count, read.codes[-1].query) == ("all others", 3, "")
+
+    def test_counts_by_cause_and_calls_each_by_the_words_of_its_newest(self) -> None:
+        for minutes, cause in ((9, "ssl.SSLError: old words"), (1, "ssl.SSLError: new words")):
+            at(NOW - timedelta(minutes=minutes), fingerprint="aaaa", cause=cause)
+        at(NOW - timedelta(hours=30), fingerprint="bbbb", cause="yesterday's")
+        for number in range(8):
+            at(NOW, code="UNAUTHORIZED", fingerprint=f"c{number}", cause=f"KeyError: {number}")
+        read = summary.read(NOW, with_causes=True)
+        assert read is not None
+        assert (read.causes[0].label, read.causes[0].count, read.causes[0].category) == (
+            "SSLError: new words", 2, "service",
+        )  # fmt: skip
+        assert [row.count for row in read.causes] == [2, 1, 1, 1, 1, 1, 1, 2]
+        assert (read.causes[-1].label, read.causes[-1].query) == ("all others", "")
+
+    def test_is_answered_by_indexes_alone(self) -> None:
+        """Among a million rows, each row that had to be looked up would count."""
+        for number in range(20):
+            at(NOW - timedelta(minutes=number), fingerprint=f"c{number}")
+        with CaptureQueriesContext(connection) as captured:
+            summary.read(NOW, with_causes=True)
+        counted, named = (plan(query["sql"]) for query in captured.captured_queries)
+        assert re.search(r"(USING COVERING INDEX|Index Only Scan using) failure_time\b", counted), counted
+        assert re.search(r"(USING INDEX|Index Scan using|Index Scan on) failure_(fingerprint|time)\b", named), named
+        assert not re.search("Seq Scan|SCAN", named), named
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
     def test_has_the_hours_of_the_local_clock(self, zone: str) -> None:
@@ -83,11 +118,29 @@ class TestSummary:
             (hour,) = [hour for hour in read.hours if hour.count]
             assert hour.label == f"{timezone.localtime(failure.occurred_at):%H}:00"
 
+    @pytest.mark.parametrize(
+        ("hour", "zone", "since"),
+        [
+            (9, "UTC", "yesterday 10:00 UTC"),
+            (23, "UTC", "00:00 UTC"),
+            (9, "Europe/Berlin", "yesterday 11:00 CET"),
+        ],
+    )
+    def test_says_when_it_begins_so_that_it_never_sounds_ahead(self, hour: int, zone: str, since: str) -> None:
+        with timezone.override(zone):
+            read = summary.read(NOW.replace(hour=hour, minute=7))
+        assert read is not None
+        assert read.since == since
+
     def test_asks_the_database_once_in_ten_seconds(self) -> None:
         store()
         with CaptureQueriesContext(connection) as captured:
             first, second = summary.read(timezone.now()), summary.read(timezone.now())
         assert len(captured) == 1
+        with CaptureQueriesContext(connection) as captured:
+            for _ in range(2):
+                summary.read(timezone.now(), with_causes=True)
+        assert len(captured) == 1  # the words of the causes
         assert first is not None
         assert second is not None
         assert first.count == second.count == 1
@@ -111,6 +164,7 @@ class TestOnThePage:
         text = words(carol.get(LIST).content.decode())
         assert "4 failures since" in text
         assert re.search(r"By category .*auth 0 0 %.* service 3 75 %.* rate limit 1 25 %", text)
+        assert "By cause Name Bar Failures Share TimeoutError: no token within 15 s 4 100 %" in text
         assert re.search(r"By code .*LLM_TIMEOUT 3 75 % TOO_MANY_REQUESTS 1 25 %", text)
 
     def test_leads_to_the_failures_that_it_counts(self, carol: Client) -> None:
@@ -125,6 +179,15 @@ class TestOnThePage:
             if "service" not in query:
                 assert references(carol.get(LIST + query)) == [wanted.reference]
         assert len(references(carol.get(LIST + shown.peak.query))) == shown.peak.count
+
+    def test_leads_to_the_failures_of_one_cause(self, carol: Client) -> None:
+        wanted = store(fingerprint="aaaa", cause="ssl.SSLError: <b>")
+        store("LLM_TIMEOUT", fingerprint="bbbb", cause="KeyError: 'x'")
+        rows = {row.label: row.query for row in carol.get(LIST).context["summary"].causes}
+        response = carol.get(LIST + rows["SSLError: <b>"])
+        assert references(response) == [wanted.reference]
+        assert "cause: SSLError: <b>" in words(response.content.decode())
+        assert "SSLError: &lt;b&gt;" in response.content.decode()
 
     def test_makes_room_for_what_was_asked_for(self, carol: Client) -> None:
         store()

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.test import Client
 
 from errors.taxonomy import CATALOGUE, NOT_FOUND
+from tests.chat.talks import LIST as SESSIONS
+from tests.chat.talks import answer, reader, say, session
+from tests.chat.talks import page as talk_page
 from tests.environment import clean
 from tests.errors.stored import page, staff, store, words
 from tests.services.databases import ROOT
@@ -29,6 +33,8 @@ GERMAN = {
     "What happened": "Was geschah",
     "The person read": "Die Person las",
     "Told to %(count)d connection.": "Einer Verbindung gesagt.",
+    "last activity": "letzte Aktivität",
+    "stopped by the person": "von der Person angehalten",
     "The connection could not be joined to the conversation.": "Kein Zugang zum Gespräch.",
 }
 
@@ -93,6 +99,14 @@ async def test_a_frame_speaks_it_whatever_its_reader_chose(readers, alice):
     await device.send_text("{")
     assert (await device.expect_error("INVALID_FORMAT"))["message"] == "The message could not be understood."
     await device.close()
+
+
+@pytest.mark.django_db
+def test_the_admin_of_conversations_speaks_it_too(german):
+    rita, talk = reader(), session(get_user_model().objects.create_user("alice"))
+    answer(say(talk, "hello"), "", "stopped")
+    assert "Letzte Aktivität (UTC)" in words(rita.get(SESSIONS).content.decode())
+    assert "von der Person angehalten" in words(rita.get(talk_page(talk)).content.decode())
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
