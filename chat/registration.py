@@ -56,7 +56,7 @@ class RegistrationMiddleware:
         if isinstance(message, protocol.Stop):
             session_id = await threads.run(sessions.session_of_reply, message.reply_id, connection.user_id)
         elif isinstance(message, protocol.Retry):
-            session_id = await threads.run(sessions.session_of_message, message.message_id, connection.user_id)
+            session_id = await threads.run(sessions.session_of_user_message, message.message_id, connection.user_id)
         else:
             session_id = str(message.session_id)
         context.session_id = session_id

@@ -144,8 +144,22 @@ def session_of_reply(reply_id: str, user_id: str) -> str:
 
 
 def session_of_message(message_id: str, user_id: str) -> str:
+    """Return the session of a message, the user's own or an answer.
+
+    Raises:
+        ChatError: NOT_FOUND, also where the session is not the user's.
+    """
+    return _session_of(message_id, user_id)
+
+
+def session_of_user_message(message_id: str, user_id: str) -> str:
+    """As `session_of_message`, and an answer is NOT_FOUND: nothing can be answered but what a user wrote."""
+    return _session_of(message_id, user_id, sender="user")
+
+
+def _session_of(message_id: str, user_id: str, **conditions: str) -> str:
     messages = rows(ChatMessage).filter(
-        pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), sender="user"
+        pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), **conditions
     )
     found = messages.values_list("session_id").first()
     if found is None:
