@@ -21,7 +21,7 @@ Find = Callable[[str, str], Awaitable[ChatSession]]
 class RegistrationMiddleware:
     """Joins the connection to the session that a message names, before the message is routed.
 
-    A foreign or unknown id is NOT_FOUND. Whatever else goes wrong is a registration failure: the message is not routed,
+    A foreign or unknown id is NOT_FOUND. Any other fault is a registration failure: the message is not routed,
     nothing stays bound, and the next message registers again.
     """
 

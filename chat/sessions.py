@@ -107,8 +107,8 @@ def owned(session_id: str, user_id: str) -> ChatSession:
 def owned_of(pairs: Sequence[tuple[str, str]]) -> list[ChatSession | None]:
     """Return the session of each (session_id, user_id); None where it is not the user's.
 
-    Written out: it is asked whenever somebody names a session, and to have the ORM write it anew costs five times as
-    much as to run it.
+    Written out as SQL: it runs whenever somebody names a session, and having the ORM build it anew costs five times as
+    much as running it.
     """
     keys = [_key(text) for text, _ in pairs]
     connection = connections[router.db_for_write(ChatSession)]
@@ -153,7 +153,7 @@ def session_of_message(message_id: str, user_id: str) -> str:
 
 
 def session_of_user_message(message_id: str, user_id: str) -> str:
-    """As `session_of_message`, and an answer is NOT_FOUND: nothing can be answered but what a user wrote."""
+    """Like `session_of_message`, but an answer is NOT_FOUND: only what a user wrote can be answered."""
     return _session_of(message_id, user_id, sender="user")
 
 

@@ -251,7 +251,7 @@ def _now() -> float:
 
 
 def _checked(text: str) -> Frame:
-    """Every frame decodes with the protocol's own struct for it, and has a time and a sender."""
+    """Return the frame, which must decode with the protocol's own struct for it and have a time and a sender."""
     msgspec.json.decode(text, type=protocol.Frame)
     frame: Frame = json.loads(text)
     assert frame["timestamp"], frame
@@ -263,7 +263,7 @@ def _checked(text: str) -> Frame:
 
 
 def login_cookie(user: AbstractBaseUser) -> str:
-    """Sign `user` in, as a browser of its own, and return the cookie's value. Synchronous."""
+    """Sign `user` in, as if from a new browser, and return the cookie's value. Synchronous."""
     client = Client()
     client.force_login(user)  # type: ignore[arg-type]  # the stubs know this project's user model only
     return str(client.cookies[settings.SESSION_COOKIE_NAME].value)

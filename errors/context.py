@@ -15,7 +15,7 @@ class RouteContext:
 
     Attributes:
         outcome: What became of the message so far; the handler says so when it is stored.
-        attempt: Of a reply: which try at answering the message this is.
+        attempt: Of a reply: which attempt at answering the message this is.
         private_texts: What was said. It is replaced wherever it shows up in an exception, and never logged.
     """
 

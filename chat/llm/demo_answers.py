@@ -32,7 +32,7 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("deploy", "production", "redis", "postgres", "daphne", "install", "start"),
         "`make run` starts everything on this machine with SQLite and an in-memory channel layer. A deployment sets "
         "SECRET_KEY, ALLOWED_HOSTS, CHAT_ALLOWED_ORIGINS, DATABASE_URL (PostgreSQL) and REDIS_URL, and runs daphne "
-        "with the flags in deploy/daphne.sh. It refuses to start, in one line, when a setting is wrong.",
+        "with the flags in deploy/daphne.sh. It refuses to start, with one line, when a setting is wrong.",
     ),
     (
         ("limit", "fast", "quick", "rate"),
