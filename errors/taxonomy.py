@@ -284,7 +284,7 @@ SERVICE_ERROR = _service(
 REGISTRATION_FAILED = _service(
     "SERVICE_ERROR", _("Failed to establish session connection"),
     why=_("The connection could not be joined to the conversation."),
-    remedy=_("Send it again: the connection goes on, and the next message tries once more."),
+    remedy=_("Send it again: the connection goes on, and the next message tries to join again."),
     name="REGISTRATION_FAILED",
 )  # fmt: skip
 
