@@ -176,7 +176,7 @@ EXPIRED_TOKEN = _auth(
 )  # fmt: skip
 INSUFFICIENT_PERMISSIONS = _auth(
     "INSUFFICIENT_PERMISSIONS", _("You do not have access to this."),
-    why=_("Your account may not do this, or the page that asked is not allowed to use this service."),
+    why=_("Your account is not allowed to do this, or the page that asked is not allowed to use this service."),
     remedy=_("Ask an administrator for access, or open the chat from its own address."),
     status=403, close_code=CLOSE_FORBIDDEN,
 )  # fmt: skip
