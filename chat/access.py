@@ -1,7 +1,7 @@
 """Whether people who are connected may stay: an account may be closed, a password changed, a login may run out.
 
 Checked every `access_check_s` seconds for everybody, in few queries, and at once for an account that was changed.
-While the database does not answer, everybody stays.
+While the database, or the cache that holds the login sessions, does not answer, everybody stays.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from datetime import datetime
 from enum import Enum
-from importlib import import_module
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -23,14 +20,14 @@ from django.contrib.auth import (
     get_user_model,
 )
 from django.db import router
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from chat import conf, sessions
+from chat import conf, login_store, sessions
 from chat.auth import Login
 from chat.database import DatabaseThreads
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.access")
+log = get_logger("chat.access")
 
 _CHUNK = 500  # logins of one query; below the parameter limits of SQLite and PostgreSQL
 
@@ -108,7 +105,7 @@ def judge(logins: Collection[Login]) -> dict[Login, Verdict]:
     alias = router.db_for_write(users)
     keys = {login.user_id: sessions.user_key(login.user_id) for login in logins}
     accounts = users._default_manager.using(alias).in_bulk(list(keys.values()))
-    stored = _read_sessions({login.session_key for login in logins})
+    stored = login_store.read({login.session_key for login in logins})
     return {
         login: _verdict(stored.get(login.session_key), accounts.get(keys[login.user_id]), login.user_id)
         for login in logins
@@ -132,18 +129,3 @@ def _has_hash_of(session: dict[str, Any], user: Any) -> bool:
     signed = session.get(HASH_SESSION_KEY) or ""
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
     return any(constant_time_compare(signed, one) for one in hashes)
-
-
-def _read_sessions(keys: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return what the login sessions hold, by key. One that has run out is empty; one that is not there is missing."""
-    store_class = import_module(settings.SESSION_ENGINE).SessionStore
-    if not hasattr(store_class, "get_model_class"):  # not in the database
-        found = {key: store_class(key).load() for key in keys}
-        return {key: session for key, session in found.items() if session}
-    model, store, now = store_class.get_model_class(), store_class(), timezone.now()
-    rows = model._default_manager.using(router.db_for_write(model)).filter(pk__in=keys)
-
-    def read(data: str, until: datetime) -> dict[str, Any]:
-        return store.decode(data) if until > now else {}
-
-    return {key: read(data, until) for key, data, until in rows.values_list("pk", "session_data", "expire_date")}

@@ -1,4 +1,4 @@
-"""Where a connection comes from: the address that limits count, looking past our own proxies."""
+"""Where a connection comes from: the address that limits count and records name, looking past our own proxies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import functools
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
 
 from chat import conf
 
@@ -34,6 +37,19 @@ def of(scope: Mapping[str, Any]) -> str | None:
             break  # the proxy before us wrote nonsense; what it is itself is all that is known
         address = next_hop
     return _name(address) if address is not None else None
+
+
+def of_request(request: HttpRequest) -> str | None:
+    """Return the same of an HTTP request, whatever kind of server brought it."""
+    if isinstance(request, ASGIRequest):
+        return of(request.scope)
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return of(
+        {
+            "client": (request.META.get("REMOTE_ADDR", ""), None),
+            "headers": [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))],
+        }
+    )
 
 
 @functools.cache

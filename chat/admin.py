@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-import structlog
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -25,8 +24,9 @@ from chat import admin_filters, admin_list, admin_transcript
 from chat.admin_links import READ, VIEW_FAILURES
 from chat.models import ChatSession
 from errors import detail
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat")
+log = get_logger("chat")
 
 # Colours of unfold's labels. They are never the only sign: the label says the word.
 _STATE_COLOURS = {"open": "success", "ended": "default"}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import structlog
-
 from chat import groups, hub, protocol
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.announcements")
+log = get_logger("chat.announcements")
 
 
 class SessionEvent(StrEnum):

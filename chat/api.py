@@ -13,7 +13,6 @@ import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
@@ -22,7 +21,7 @@ from chat import api_errors, conf, health, session_changes, sessions
 from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
-from errors.taxonomy import FRAME_TOO_LARGE, INVALID_FORMAT, METHOD_NOT_ALLOWED, NOT_FOUND
+from errors.taxonomy import FRAME_TOO_LARGE, INVALID_FORMAT, METHOD_NOT_ALLOWED
 
 READ = ["GET", "HEAD"]
 
@@ -116,12 +115,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
     is_ready = all(word == "ok" for word in found.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": found}
     return JsonResponse(status, status=200 if is_ready else 503)
-
-
-@csrf_exempt  # it changes nothing, and a missing token would be answered by a page
-def not_found(request: HttpRequest) -> HttpResponse:
-    """Any other address below the prefix."""
-    return api_errors.respond(request, ChatError(NOT_FOUND))
 
 
 def _changes(request: HttpRequest) -> SessionChanges:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 
+from chat import addresses
 from errors import recorder, translator
 from errors.context import RouteContext
 from errors.exceptions import ChatError
@@ -63,4 +64,5 @@ def _context(request: HttpRequest) -> RouteContext:
         message_type=f"{request.method} {route}"[:64],
         user_id=str(user.pk) if user is not None and user.pk else None,
         session_id=str(match_args["session_id"]) if "session_id" in match_args else None,
+        address=addresses.of_request(request),
     )

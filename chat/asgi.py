@@ -9,6 +9,7 @@ application = with_chat(http)
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,10 +31,16 @@ def with_chat(http: Any, websocket: Sequence[Any] = ()) -> Any:
         websocket: The project's own WebSocket addresses, as `URLRouter` takes them.
 
     Raises:
-        ImproperlyConfigured: What Django's system checks find, one line each: servers run none of their own.
+        ImproperlyConfigured: What Django's system checks find, one line each: servers run none of their own. daphne's
+            command ends with these lines, and without a traceback.
     """
-    _refuse_on_errors()
-    sockets = URLRouter([*websocket, *websocket_urlpatterns])
+    try:
+        _refuse_on_errors()
+    except ImproperlyConfigured as exc:
+        if "daphne.cli" in sys.modules:
+            sys.exit(f"switchboard: {exc}")
+        raise
+    sockets = URLRouter([*websocket, *websocket_urlpatterns()])
     gate = shutdown.Gate(ProtocolTypeRouter({"http": http, "websocket": sockets}))
     shutdown.install(gate)
     return OwnRootPath(gate)

@@ -10,11 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, cast
 
-import structlog
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
@@ -23,12 +21,14 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from chat import groups, hub, sessions
+from chat import groups, hub, login_store, sessions
 from errors.exceptions import ChatError
-from errors.taxonomy import UNAUTHORIZED
+from errors.loggers import get_logger
+from errors.taxonomy import DATABASE_ERROR, UNAUTHORIZED
 
-log = structlog.stdlib.get_logger("chat.auth")
+log = get_logger("chat.auth")
 
+_RETRY_AFTER_MS = 1_000  # milliseconds; a restart or a failover is usually over by then
 _ACCESS_FIELDS = {"password", "is_active"}  # of the account; who loses one of these loses the sockets
 
 
@@ -85,14 +85,34 @@ def sign_in(cookies: Mapping[str, str]) -> SignedIn:
     Django's own rules hold: the backend must still be configured, the account active, the password unchanged.
 
     Raises:
-        ChatError: UNAUTHORIZED.
+        ChatError: UNAUTHORIZED; DATABASE_ERROR where the login sessions cannot be read. Also what the database raises.
     """
-    store = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
-    user = get_user(cast("HttpRequest", SimpleNamespace(session=_ReadOnlySession(store))))
-    if not user.is_authenticated or not user.is_active:
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+    login = _login(cookie)
+    if login is None and cookie and login_store.hides_outages():
+        _check_store(cookie)
+        login = _login(cookie)  # it may have been away just now
+    if login is None:
         raise ChatError(UNAUTHORIZED)
-    user_id = str(user.pk)
-    return SignedIn(user_id, Login(user_id, str(store.session_key)), sessions.most_recent_open(user_id))
+    return SignedIn(login.user_id, login, sessions.most_recent_open(login.user_id))
+
+
+def _login(cookie: str | None) -> Login | None:
+    store = login_store.engine()(cookie)
+    user = get_user(cast("HttpRequest", SimpleNamespace(session=_ReadOnlySession(store))))
+    return Login(str(user.pk), str(store.session_key)) if user.is_authenticated and user.is_active else None
+
+
+def _check_store(cookie: str) -> None:
+    """Nobody is asked to sign in because the keeper of the login sessions is away: they come back, and it may be back.
+
+    Raises:
+        ChatError: DATABASE_ERROR.
+    """
+    try:
+        login_store.read({cookie})
+    except Exception as exc:
+        raise ChatError(DATABASE_ERROR, retry_after_ms=_RETRY_AFTER_MS, detail="no login session can be read") from exc
 
 
 def login_key(session_key: str) -> str:

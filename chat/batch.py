@@ -27,7 +27,7 @@ from chat import conf, dialect
 from chat.dialect import SESSION
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
 from errors.exceptions import ChatError
-from errors.taxonomy import TOO_MANY_REQUESTS, UNAUTHORIZED
+from errors.taxonomy import ALLOWANCE_USED_UP, TOO_MANY_ANSWERS, UNAUTHORIZED
 
 _RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
 
@@ -203,7 +203,7 @@ class Batch:
         """Refuse what this person may not ask for now: too many answers at once, or too many tokens today.
 
         Raises:
-            ChatError: TOO_MANY_REQUESTS, with the time to wait; UNAUTHORIZED where the account is gone.
+            ChatError: TOO_MANY_ANSWERS or ALLOWANCE_USED_UP, with the time to wait; UNAUTHORIZED without an account.
             Deferred: Another process is counting for the same person.
         """
         self.hold_owners([user_key])
@@ -214,12 +214,12 @@ class Batch:
         settings = conf.chat()
         if self._running[user_id] >= settings.max_running_replies:
             detail = f"{settings.max_running_replies} replies are running"
-            raise ChatError(TOO_MANY_REQUESTS, retry_after_ms=_RUNNING_RETRY_MS, detail=detail)
+            raise ChatError(TOO_MANY_ANSWERS, retry_after_ms=_RUNNING_RETRY_MS, detail=detail)
         used = self._tokens.get(user_id, 0)
         if settings.tokens_per_day is not None and used >= settings.tokens_per_day:
             wait = self._midnight() + timedelta(days=1) - self.now
             raise ChatError(
-                TOO_MANY_REQUESTS,
+                ALLOWANCE_USED_UP,
                 retry_after_ms=max(1, int(wait.total_seconds() * 1000)),
                 detail=f"{used} of {settings.tokens_per_day} tokens today",
             )
@@ -263,12 +263,9 @@ class Batch:
         self._rows[Reply].append(
             (
                 key, session.key, message, user_id, self.runner, attempt, model_id, ReplyPhase.PENDING.value, "", False,
-                self.lease_until(), self.now,
+                timedelta(seconds=conf.chat().lease_s), self.now,
             )
         )  # fmt: skip
-
-    def lease_until(self) -> datetime:
-        return self.now + timedelta(seconds=conf.chat().lease_s)
 
     def flush(self) -> None:
         """Write what was added so far."""

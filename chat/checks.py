@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
+from django.urls import NoReverseMatch, reverse
 
 from chat import conf, decode
 from chat.demo_accounts import DEMO_ACCOUNTS
@@ -68,7 +69,7 @@ def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
     except ImproperlyConfigured:
         return []  # chat.E001 says it
     problems: list[CheckMessage] = []
-    backend = settings.CHANNEL_LAYERS.get("default", {}).get("BACKEND", "")
+    backend = getattr(settings, "CHANNEL_LAYERS", {}).get("default", {}).get("BACKEND", "")
     if backend.endswith("InMemoryChannelLayer") and not chat.single_process:
         problems.append(
             Error(
@@ -95,6 +96,42 @@ def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
         if _PLACEHOLDER_HOST.search(origin)
     ]
     return problems
+
+
+@register()
+def there_is_a_channel_layer(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if getattr(settings, "CHANNEL_LAYERS", {}).get("default"):
+        return []
+    return [
+        Error(
+            "CHANNEL_LAYERS has no 'default'.",
+            hint='For one process: CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}',
+            id="chat.E011",
+        )
+    ]
+
+
+@register(Tags.urls)
+def prefix_is_that_of_the_urls(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The page asks for its socket and its data below the prefix, and its links come from the project's urls.py."""
+    try:
+        prefix = conf.chat().path_prefix
+    except ImproperlyConfigured:
+        return []  # chat.E001 says it
+    try:
+        page = reverse("chat:page") if getattr(settings, "ROOT_URLCONF", None) else None
+    except NoReverseMatch:
+        page = None  # the socket alone, for pages that are elsewhere
+    if page in (None, f"{prefix}/"):
+        return []
+    return [
+        Error(
+            f"CHAT_PATH_PREFIX is {prefix}, and the project's addresses have the chat at {page}.",
+            hint=f'Set CHAT["path_prefix"] to {page.rstrip("/")!r}, or write '
+            f'path("{prefix.lstrip("/")}/", include("chat.urls")).',
+            id="chat.E010",
+        )
+    ]
 
 
 @register()

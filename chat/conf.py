@@ -9,10 +9,12 @@ from typing import Annotated
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
-from errors.conf import Positive, PositiveSeconds, read
+from errors import conf as errors_conf
+from errors.conf import Positive, PositiveSeconds, forget_when, read
+from errors.redaction import keep_secret
 
+_TOKEN = re.compile(r"[!-~]{16,}")  # long enough that nobody guesses it, and fit for a header
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -27,6 +29,8 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may say where a connection comes from
     access_check_s: PositiveSeconds = 60  # seconds until a login whose end went unnoticed closes its sockets; one query
 
+    metrics_token: str = ""  # opens {path_prefix}/metrics/prometheus to who brings it; empty: there is no such page
+
     # What a client may send. Lengths count characters (Unicode code points).
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 131_072  # daphne resets above 1 MiB
     max_content_chars: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000  # as JSON escapes, within a frame
@@ -37,7 +41,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     connections_per_user: Positive = 20  # tabs and devices; each may cost a megabyte
     handshakes_per_minute: Positive = 1_200  # per client address; an office of a thousand comes back after a restart
     messages_per_minute: Positive = 60  # per user, over all connections; a person types less, a script more
-    refused_per_minute: Positive = 600  # per connection; frames no good client sends: each costs an answer and a record
+    refused_per_minute: Positive = 600  # per connection, less what the person's last ones used up; each costs a record
     max_running_replies: Positive = 3  # per user; each one costs a provider request
     tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit
     outbox_size: Positive = 256  # frames waiting for one connection; more than a page of `resume`
@@ -102,12 +106,27 @@ def chat() -> ChatSettings:
             f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "
             "it must begin with a slash and not end with one, such as /chat."
         )
+    if settings.metrics_token:
+        if not _TOKEN.fullmatch(settings.metrics_token):
+            raise ImproperlyConfigured(
+                "CHAT['metrics_token'] (environment: CHAT_METRICS_TOKEN) must be at least 16 letters, digits or other "
+                "ASCII characters, without spaces."  # it is not quoted: a short one may be a slip of a good one
+            )
+        keep_secret(settings.metrics_token)
     return settings
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "CHAT":
-        chat.cache_clear()
+def _pages_of_failures() -> dict[str, str]:
+    try:
+        prefix = chat().path_prefix
+    except ImproperlyConfigured:
+        return {}  # the system checks say it
+    return {
+        "help_url": f"{prefix}/errors/{{code}}",
+        "home_url": f"{prefix}/",
+        "conversation_link": "chat.admin_links.conversation",
+    }
 
 
-setting_changed.connect(_forget)
+errors_conf.offer(_pages_of_failures)
+forget_when(("CHAT",), chat.cache_clear, errors_conf.errors.cache_clear)

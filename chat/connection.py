@@ -35,7 +35,7 @@ class Connection:
         self.login = login
         self.address = address
         self.runtime = runtime
-        self.route = RouteContext(Stage.CONNECT)
+        self.route = RouteContext(Stage.CONNECT, address=address)
         self.outbox = outbox
         self._sessions: OrderedDict[str, Progress] = OrderedDict()  # least recently used first
         outbox.on_room = self._catch_up
@@ -60,10 +60,7 @@ class Connection:
         """
         if isinstance(frame, protocol.Outbound):
             frame.ref = self.route.ref
-        is_taken = self.outbox.put_answer(Encoded.of(frame))
-        if isinstance(frame, protocol.Ack) and frame.seq is not None and not frame.duplicate:
-            self._note_own(str(frame.session_id), frame.seq)
-        return is_taken
+        return self.outbox.put_answer(Encoded.of(frame))
 
     def push(self, frame: protocol.Frame) -> bool:
         """Send a frame to this connection. Never waits; False if the outbox is full."""
@@ -135,10 +132,14 @@ class Connection:
                 progress.end_resume(_TURN_S)
             self._look_at(session_id, progress)
 
-    def _note_own(self, session_id: str, seq: int) -> None:
-        """The client's own message has this number: it needs no other frame to show it."""
+    def note_own(self, session_id: str, seq: int, *, is_new: bool) -> None:
+        """The client's own message has this number, and was acknowledged: it needs no other frame to show it.
+
+        Args:
+            is_new: False for one that was stored before. It only tells where to begin, if nothing else has.
+        """
         progress = self._sessions.get(session_id)
-        if progress is not None:
+        if progress is not None and (is_new or progress.position is None):
             progress.note_own(seq)
             progress.flush(self.outbox.put)
             self._look_at(session_id, progress)
@@ -163,7 +164,9 @@ class Connection:
         """The account or the login no longer allows this connection: one error frame, then the close."""
         if self.outbox.is_closing:
             return
-        context = RouteContext(Stage.CONNECT, message_type="access", user_id=self.user_id, connection_id=self.id)
+        context = RouteContext(
+            Stage.CONNECT, "access", user_id=self.user_id, connection_id=self.id, address=self.address
+        )
         failure = recorder.record(ChatError(EXPIRED_TOKEN, detail="the account or its login has changed"), context)
         frame = Encoded.of(protocol.ErrorFrame(error=failure.payload()))
         is_taken = self.outbox.put_answer(frame)

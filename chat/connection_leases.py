@@ -12,14 +12,13 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass
 
-import structlog
-
 from chat import conf
 from chat.redis_gate import RedisAway, RedisGate
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import CONNECTION_LIMIT_EXCEEDED
 
-log = structlog.stdlib.get_logger("chat.connection_leases")
+log = get_logger("chat.connection_leases")
 
 _LEASE_S = 60.0  # seconds; so long do the connections of a process that crashed count
 _RENEW_S = 20.0  # seconds between renewals; two may fail

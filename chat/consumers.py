@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
@@ -26,6 +25,7 @@ from chat.outbox import Outbox
 from errors.context import UNPARSED, RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
+from errors.loggers import get_logger
 from errors.middleware import ErrorMiddleware
 from errors.taxonomy import (
     CLOSE_FLOOD,
@@ -47,7 +47,7 @@ _CLOSE_AT_CONNECT = {
 # What goes on and on like this is a flood: frames that are wrong, and right ones that are too many.
 _FAULTS_OF_CLIENT = (Category.VALIDATION, Category.RATE_LIMIT)
 
-log = structlog.stdlib.get_logger("chat.consumers")
+log = get_logger("chat.consumers")
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
@@ -67,7 +67,6 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         self._lease: Lease | None = None
         self._flow = flow.of(receive, send)
         self._flow.hold(flow.Hold.HANDSHAKE)
-        self._refusals = RefusalLimit(conf.chat().refused_per_minute)
         self.runtime.sockets += 1
         try:
             while True:
@@ -119,10 +118,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             failure.settle(None, deliveries=0)  # unless somebody was told
 
     async def _connect(self, _: None, context: RouteContext) -> None:
+        context.address = address = addresses.of(self.scope)  # first: nothing else tells who was refused
         origins.check(self.scope)
         if await self._is_sent_away():
             return
-        address = addresses.of(self.scope)
         if address is not None:
             limits = self.runtime.limits
             await limits.take(limits.window("handshake", address), conf.chat().handshakes_per_minute)
@@ -131,9 +130,13 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             return
         context.user_id = signed_in.user_id
         self._lease = await self._take_lease(signed_in.user_id)
-        connection = Connection(self.runtime, login=signed_in.login, outbox=await self._accept(), address=address)
+        outbox = await self._accept()
+        if await self._is_sent_away():  # nothing is awaited from here on: who goes down finds the connection
+            return
+        connection = Connection(self.runtime, login=signed_in.login, outbox=outbox, address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)
+        self._refusals = RefusalLimit(conf.chat().refused_per_minute, self.runtime.limits, connection.user_id)
         self.runtime.connections[connection.id] = connection
         telemetry.CONNECTIONS.inc()
         connection.push(self._status(connection, signed_in))
@@ -152,7 +155,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Whether the server is going down: come back to the next one."""
         if not self.runtime.is_draining:
             return False
-        outbox = await self._accept()
+        outbox = self.outbox or await self._accept()
         outbox.put_answer(Encoded.of(self.runtime.goodbye()))
         outbox.close(CLOSE_RESTARTING)
         return True
@@ -195,7 +198,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         if self.connection is None or self.outbox is None or self.outbox.is_closing:
             return  # told why, and about to be closed
         self.context = RouteContext(
-            Stage.RECEIVE, UNPARSED, user_id=self.connection.user_id, connection_id=self.connection.id
+            Stage.RECEIVE,
+            UNPARSED,
+            user_id=self.connection.user_id,
+            connection_id=self.connection.id,
+            address=self.connection.address,
         )
         failure = await self._guarded_receive(text_data, self.context)
         if failure is not None:

@@ -62,10 +62,16 @@ class DatabaseThreads:
         self._pool = ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=partial(use_own_connections, cache_kb=_CACHE_KB)
         )
+        self._threads = threads
         self._limit = threads + queue_size
         self._timeout_s = timeout_s
         self._in_flight = 0
         self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """Queries that have no thread yet."""
+        return max(0, self._in_flight - self._threads)
 
     async def run(self, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
         """Run `work` on a thread and return what it returns.

@@ -11,10 +11,10 @@ from typing import Any, Union
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 from msgspec import UNSET
 
 from chat import conf, message_types, protocol
+from errors.conf import forget_when
 from errors.exceptions import ChatError
 from errors.taxonomy import (
     FIELD_TOO_LONG,
@@ -269,9 +269,4 @@ def _own_check(max_chars: int) -> Check:
     return check
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "CHAT":
-        prepare.cache_clear()
-
-
-setting_changed.connect(_forget)
+forget_when(("CHAT",), prepare.cache_clear)

@@ -12,10 +12,14 @@ import msgspec
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.models import JSONField, Model
+from django.utils import timezone
 
 from chat.models import ChatSession
 
 SESSION = ("id", "owner_id", "last_seq", "title", "model_id", "assistant_enabled", "ended_at")
+
+# Columns whose rows hold a time from now, by the database's clock: processes compare these moments, and clocks differ.
+FROM_NOW = ("lease_until",)
 
 Row = tuple[Any, ...]
 
@@ -39,7 +43,10 @@ def _of(alias: str, vendor: str) -> Dialect:
 
 
 class Dialect:
-    """SQLite's, and any other's: one prepared statement, run for every row by the driver."""
+    """SQLite's, and any other's: one prepared statement, run for every row by the driver.
+
+    Its clock is this machine's, so that of the process is the same.
+    """
 
     skips_locked = False
 
@@ -82,7 +89,9 @@ class Dialect:
         found: list[Callable[[Any], Any]] = []
         for column in columns:
             field = _field(model, column)
-            if isinstance(field, JSONField) or column == "owner_id":  # the project's own kind of key
+            if column in FROM_NOW:
+                found.append(lambda time: connection.ops.adapt_datetimefield_value(timezone.now() + time))
+            elif isinstance(field, JSONField) or column == "owner_id":  # the project's own kind of key
                 found.append(functools.partial(field.get_db_prep_save, connection=connection))
             else:
                 kind = (field.target_field if field.is_relation else field).get_internal_type()
@@ -108,9 +117,10 @@ class PostgresDialect(Dialect):
 
     def insert(self, cursor: Any, model: type[Model], columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         names = ", ".join(columns)
+        values = ", ".join(f"statement_timestamp() + {name}" if name in FROM_NOW else name for name in columns)
         sql = (
             f"INSERT INTO {self._table(model)} ({names}) "  # noqa: S608
-            f"SELECT {names} FROM json_to_recordset(%s::json) AS r({self._shape(model, columns)})"
+            f"SELECT {values} FROM json_to_recordset(%s::json) AS r({self._shape(model, columns)})"
         )
         cursor.execute(sql, [_as_json([dict(zip(columns, row, strict=True)) for row in rows])])
 
@@ -125,7 +135,10 @@ class PostgresDialect(Dialect):
     @functools.cache  # noqa: B019 -- one dialect per database, for the life of the process
     def _shape(self, model: type[Model], columns: tuple[str, ...]) -> str:
         connection = connections[self._alias]
-        return ", ".join(f"{column} {_field(model, column).db_type(connection)}" for column in columns)
+        return ", ".join(
+            f"{column} {'interval' if column in FROM_NOW else _field(model, column).db_type(connection)}"
+            for column in columns
+        )
 
 
 def _field(model: type[Model], column: str) -> Any:

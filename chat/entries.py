@@ -39,7 +39,7 @@ class Retried(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct):
-    """What a reply cost and took; None where it is not known."""
+    """What a reply cost, by the provider's count or our estimate, and took; None where it is not known."""
 
     usage: Usage | None = None
     first_token_ms: int | None = None

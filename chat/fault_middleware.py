@@ -7,14 +7,13 @@ from msgspec import UNSET
 
 from chat import protocol
 from chat.connection import Connection
-from chat.llm.demo import fault_kind
+from chat.llm.demo import ASKED_FOR, fault_kind
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.middleware import Step
 from errors.taxonomy import TOO_MANY_REQUESTS, UNAUTHORIZED
 
 _RETRY_AFTER_MS = 5_000  # milliseconds; long enough to read the error before the page sends again by itself
-_DETAIL = "asked for by the person"  # not the command itself: what was said is taken out of records
 
 
 class FaultMiddleware:
@@ -39,7 +38,7 @@ class FaultMiddleware:
 
 
 _RAISED = {
-    "ratelimit": lambda: ChatError(TOO_MANY_REQUESTS, retry_after_ms=_RETRY_AFTER_MS, detail=_DETAIL),
-    "database": lambda: OperationalError(f"server closed the connection unexpectedly ({_DETAIL})"),
-    "auth": lambda: ChatError(UNAUTHORIZED, detail=_DETAIL),
+    "ratelimit": lambda: ChatError(TOO_MANY_REQUESTS, retry_after_ms=_RETRY_AFTER_MS, detail=ASKED_FOR),
+    "database": lambda: OperationalError(f"server closed the connection unexpectedly ({ASKED_FOR})"),
+    "auth": lambda: ChatError(UNAUTHORIZED, detail=ASKED_FOR),
 }

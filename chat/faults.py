@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from django.db import OperationalError
 
-from chat import sessions
+from chat.llm.demo import ASKED_FOR
 from chat.models import ChatSession
+
+Find = Callable[[str, str], Awaitable[ChatSession]]  # (session_id, user_id)
 
 _MAX_REMEMBERED = 1_000  # faults that have happened; the same message sent again passes
 
@@ -40,9 +43,13 @@ class Faults:
         self._tripped.add(user_id)
         return True
 
-    def owned(self, session_id: str, user_id: str) -> ChatSession:
-        """`sessions.owned`, which fails once for a user whose registration was tripped. Runs on a database thread."""
-        if user_id in self._tripped:
-            self._tripped.discard(user_id)
-            raise OperationalError("server closed the connection unexpectedly (asked for by the person)")
-        return sessions.owned(session_id, user_id)
+    def failing(self, find: Find) -> Find:
+        """Return `find`, which then fails once for a user whose registration was tripped."""
+
+        async def find_or_fail(session_id: str, user_id: str) -> ChatSession:
+            if user_id in self._tripped:
+                self._tripped.discard(user_id)
+                raise OperationalError(f"server closed the connection unexpectedly ({ASKED_FOR})")
+            return await find(session_id, user_id)
+
+        return find_or_fail

@@ -9,6 +9,9 @@ from chat.entries import Draft, Stored
 from chat.models import ReplyPhase
 from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
+from errors.loggers import get_logger
+
+log = get_logger("chat.frames")
 
 
 def user_message(stored: Stored, draft: Draft) -> protocol.UserMessageFrame:
@@ -94,8 +97,7 @@ def _chunk(session_id: str, reply_id: str, in_reply_to: str, offset: int, conten
 
 def silent_end(session_id: str, reply: ReplyFacts) -> protocol.Frame:
     """The end of a reply that had no text: it failed, or was stopped before the first word."""
-    if reply.error:
-        error = msgspec.convert(reply.error, ErrorPayload)
+    if error := _told(reply):
         return protocol.ErrorFrame(
             session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to, error=error
         )
@@ -114,5 +116,13 @@ def silent_end(session_id: str, reply: ReplyFacts) -> protocol.Frame:
 def reply_state(reply: ReplyFacts | None) -> protocol.ReplyState | None:
     if reply is None:
         return None
-    error = msgspec.convert(reply.error, ErrorPayload) if reply.error else None
-    return protocol.ReplyState(reply_id=reply.reply_id, state=reply.state, error=error)
+    return protocol.ReplyState(reply_id=reply.reply_id, state=reply.state, error=_told(reply))
+
+
+def _told(reply: ReplyFacts) -> ErrorPayload | None:
+    """The error that people were told. One of another version, which cannot be read, is left out: its reply failed."""
+    try:
+        return msgspec.convert(reply.error, ErrorPayload) if reply.error else None
+    except msgspec.ValidationError:
+        log.warning("chat.stored_error_unreadable", reply_id=reply.reply_id)
+        return None

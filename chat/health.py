@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -15,25 +17,45 @@ from chat.models import ChatSession
 
 _LIMIT_S = 1.0  # seconds; a probe that waits longer is a "no"
 
-# Few threads of their own: a hung database must not hold up the threads that serve people.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="chat-health")
+
+class _Part:
+    """One part and its thread: what hangs holds up neither the other part nor the threads that serve people."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"chat-health-{name}")
+        self._lock = threading.Lock()
+        self._asked: Future[None] | None = None
+        self._until = 0.0
+
+    def begin(self, ask: Callable[[], None]) -> Callable[[], str]:
+        """Ask the part, or join whoever waits for it already; return what waits for the word.
+
+        A thread that hangs cannot be stopped: until it comes back, it has no time left, and the word is there at once.
+        """
+        with self._lock:
+            if self._asked is None or self._asked.done():
+                self._asked, self._until = self._thread.submit(ask), time.monotonic() + _LIMIT_S
+            asked, until = self._asked, self._until
+        return lambda: _word(asked, until)
+
+
+_database, _channel_layer = _Part("database"), _Part("layer")
 
 
 def checks() -> dict[str, str]:
     """Return the word for each part: "ok", or what is the matter. Names parts, never addresses or exception text."""
+    database, channel_layer = _database.begin(_ask_database), _channel_layer.begin(_ask_layer)
     return {
-        "database": _word(_ask_database),
-        "channel_layer": _word(_ask_layer),
+        "database": database(),
+        "channel_layer": channel_layer(),
         "server": "draining" if runtime.is_any_draining() else "ok",
     }
 
 
-def _word(ask: Callable[[], None]) -> str:
-    future = _threads.submit(ask)
+def _word(asked: Future[None], until: float) -> str:
     try:
-        future.result(_LIMIT_S)
+        asked.result(max(0.0, until - time.monotonic()))
     except TimeoutError:
-        future.cancel()
         return "no answer"
     except Exception:
         return "unavailable"

@@ -11,12 +11,11 @@ import asyncio
 import itertools
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
@@ -27,9 +26,10 @@ from chat.layer_link import LayerLink
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
-from errors.taxonomy import INVALID_FORMAT, Stage
+from errors.loggers import get_logger
+from errors.taxonomy import CLOSE_INTERNAL, INVALID_FORMAT, Stage
 
-log = structlog.stdlib.get_logger("chat.hub")
+log = get_logger("chat.hub")
 
 # Controls: what a process tells the others, besides frames.
 SIGNED_OUT = "signed_out"  # a user's group; the login session that is over
@@ -50,6 +50,8 @@ class Member(Protocol):
 
     def end_login(self, login_key: str) -> None: ...
 
+    def close(self, code: int) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -69,6 +71,7 @@ class Hub:
         on_stop: Called with the id of a reply that a device of another process wants to end.
         on_access_changed: Called with the members whose right to be connected is to be looked at.
         on_behind: Called when frames for members of ours may be lost: they are to be shown what the database has.
+        on_gap: The same, and it is known for whom: called with these members.
     """
 
     def __init__(self) -> None:
@@ -76,11 +79,16 @@ class Hub:
         self.on_stop: Callable[[str], object] = _ignore
         self.on_access_changed: Callable[[tuple[Any, ...]], object] = _ignore
         self.on_behind: Callable[[], object] = _ignore
+        self.on_gap: Callable[[tuple[Any, ...]], object] = _ignore
         self._members: dict[str, dict[Member, None]] = {}
         self._tokens = itertools.count()
         self._echoes: dict[int, asyncio.Future[Delivery]] = {}  # of frames of ours that are to come back
         self._link = LayerLink(
-            self.id, wanted=self._members.keys(), on_event=self._on_any_event, on_return=self._on_return
+            self.id,
+            wanted=self._members.keys(),
+            on_event=self._on_any_event,
+            on_return=self._on_return,
+            on_gap=self._on_gap,
         )
         _of_loop[asyncio.get_running_loop()] = self
 
@@ -160,15 +168,32 @@ class Hub:
 
     def _deliver(self, group: str, frame: Encoded, except_id: str | None) -> Delivery:
         deliveries = drops = 0
-        for member in tuple(self._members.get(group, ())):
-            if member.id == except_id:
-                continue
-            if member.deliver(frame):
-                deliveries += 1
-            else:
+        members = iter(tuple(self._members.get(group, ())))
+        while True:
+            try:
+                for member in members:
+                    if member.id == except_id:
+                        continue
+                    if member.deliver(frame):
+                        deliveries += 1
+                    else:
+                        drops += 1
+                break
+            except Exception as exc:  # around the whole loop, which goes on after the one that raised
                 drops += 1
+                self._part_with(member, group, exc)
         frame.forget_wire()
         return Delivery(deliveries, drops)
+
+    def _part_with(self, member: Member, group: str, exc: Exception) -> None:
+        """A member that raises has missed a frame and may miss more: it is closed, comes back and resumes.
+
+        It leaves the group at once, so that it is recorded once.
+        """
+        context = RouteContext(Stage.ROUTE, message_type="delivery", connection_id=member.id)
+        recorder.record(exc, context).settle(None, deliveries=0)
+        self.leave(member, group)
+        member.close(CLOSE_INTERNAL)
 
     def _on_control(self, group: str, name: str, value: str) -> None:
         members = tuple(self._members.get(group, ()))
@@ -183,9 +208,14 @@ class Hub:
             self.on_behind()
 
     def _on_return(self) -> None:
-        """The line was down: others may have said something meanwhile, and may be saying it in this very moment."""
+        """The line was broken: others may have said something meanwhile, and may be saying it in this very moment."""
         self.on_behind()
         asyncio.get_running_loop().call_later(1.0, self.on_behind)
+
+    def _on_gap(self, names: Collection[str]) -> None:
+        members = {member: None for name in names for member in self._members.get(name, ())}
+        if members:
+            self.on_gap(tuple(members))
 
     # --- What the layer brings ---
 

@@ -14,16 +14,17 @@ from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
-import structlog
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat import announcements, conf
 from chat.database import DatabaseThreads
 from chat.models import RUNNING, ChatSession, Reply
 from chat.sessions import as_uuid, rows
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.idle_sessions")
+log = get_logger("chat.idle_sessions")
 
 _ROUND_S = 3_600.0  # seconds between rounds, where the limit is not so short that it needs them more often
 _ROUNDS = 8  # at least, within the limit
@@ -77,25 +78,25 @@ def is_nearly_idle(session: ChatSession) -> bool:
 
 def mark_seen(session_ids: Collection[str]) -> None:
     """Note that somebody has these sessions open. Synchronous ORM."""
-    now, keys = timezone.now(), [as_uuid(session_id) for session_id in session_ids]
+    keys = [as_uuid(session_id) for session_id in session_ids]
     # Those in use tell it themselves.
-    quiet = rows(ChatSession).filter(pk__in=keys, ended_at=None, last_activity_at__lt=now - _limit() / 2)
-    quiet.update(seen_at=now)
+    quiet = rows(ChatSession).filter(pk__in=keys, ended_at=None, last_activity_at__lt=Now() - _limit() / 2)
+    quiet.update(seen_at=Now())
 
 
 def _end_some() -> int:
     """End idle sessions and tell their people; return how many were found. Synchronous ORM."""
-    now = timezone.now()
+    # The database's clock: one process whose own jumps ahead must not end what the others' people have open.
     running = Reply.objects.filter(session=OuterRef("pk"), state__in=RUNNING)
     idle = (
         rows(ChatSession)
-        .filter(~Exists(running), ended_at=None, last_activity_at__lt=now - _limit())
-        .exclude(seen_at__gte=now - timedelta(seconds=_MISSED_ROUNDS * _round_s()))
+        .filter(~Exists(running), ended_at=None, last_activity_at__lt=Now() - _limit())
+        .exclude(seen_at__gte=Now() - timedelta(seconds=_MISSED_ROUNDS * _round_s()))
     )
     found = list(idle.values_list("pk", "owner_id")[:_BATCH])
     for key, owner in found:
         # One by one, and only if it still is: it may have been used, opened or ended in between.
-        if idle.filter(pk=key).update(ended_at=now):
+        if idle.filter(pk=key).update(ended_at=Now()):
             announcements.announce(str(owner), str(key), announcements.SessionEvent.ENDED)
     return len(found)
 

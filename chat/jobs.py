@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -54,6 +54,11 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
     def run(self, batch: Batch) -> Any:
         raise NotImplementedError
 
+    @property
+    def message(self) -> Hashable | None:
+        """What two jobs have in common that store the same message; None where there is no telling."""
+        return None
+
     def _check_wanted(self) -> None:
         """What was looked for and not found is not stored behind the back of somebody who sends it again."""
         if self.is_given_up and self.is_in_doubt:
@@ -69,6 +74,10 @@ class Append(Job, eq=False, kw_only=True):
     # Made with the first run that needs them.
     reply_key: uuid.UUID | None = None
     new_session_key: uuid.UUID | None = None
+
+    @property
+    def message(self) -> Hashable | None:
+        return None if self.draft.ref is None else (self.owner_key, self.session_key, self.draft.ref)
 
     def run(self, batch: Batch) -> Stored:
         draft, owner_key = self.draft, self.owner_key

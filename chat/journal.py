@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import structlog
 from django.db import router
 
 from chat import conf
@@ -22,9 +21,10 @@ from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RequestStop
 from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
-log = structlog.stdlib.get_logger("chat.journal")
+log = get_logger("chat.journal")
 
 _OF_WRITER = 0.9  # of the time limit, in which the writer tries; the rest is for its last try to end
 _SWEEP_S = 0.05  # seconds between looks at what is overdue
@@ -46,8 +46,14 @@ class Journal:
         self._writer = Writer(router.db_for_write(ChatMessage), runner, self._finish)
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[Job, None] = {}
+        self._messages: dict[Hashable, int] = {}  # how many of these store the same one
         self._fresh: list[Job] = []  # of this turn of the loop
         self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are neither committed nor refused."""
+        return len(self._in_flight)
 
     async def append(self, draft: Draft) -> Stored:
         """Store a user message, and its pending reply with it, and return it with its sequence number.
@@ -55,7 +61,7 @@ class Journal:
         Returns after COMMIT. The same `ref` again returns what was stored the first time, as `duplicate`.
 
         Raises:
-            ChatError: NOT_FOUND, SESSION_ENDED, DUPLICATE_MISMATCH, TOO_MANY_REQUESTS (too many replies are running);
+            ChatError: NOT_FOUND, SESSION_ENDED, DUPLICATE_MISMATCH, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP;
                 SERVER_BUSY when the queue is full; DATABASE_ERROR, with outcome `unknown` where the commit may have
                 happened.
         """
@@ -74,7 +80,7 @@ class Journal:
         """Return the running or complete reply to a message, or a new pending one.
 
         Raises:
-            ChatError: NOT_FOUND, SESSION_ENDED, TOO_MANY_REQUESTS, SERVER_BUSY, DATABASE_ERROR.
+            ChatError: NOT_FOUND, SESSION_ENDED, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP, SERVER_BUSY, DATABASE_ERROR.
         """
         retried: Retried = await self._submit(
             Retry(
@@ -114,6 +120,8 @@ class Journal:
             public_error=error,
             figures=figures or Figures(),
         )
+        # Who waits hears of it. Where nobody does any more, asyncio must not report it as one failure more.
+        job.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._put(job)
         return job
 
@@ -144,7 +152,7 @@ class Journal:
         if not self._writer.withdraw(job):
             job.is_unwanted = True
             return False
-        self._in_flight.pop(job, None)
+        self._forget(job)
         job.future.cancel()
         return True
 
@@ -164,13 +172,15 @@ class Journal:
         return time.monotonic() + conf.chat().database_timeout_s * _OF_WRITER
 
     async def _submit(self, job: Job) -> Any:
-        if len(self._in_flight) >= conf.chat().database_queue_size:
+        if self.waiting >= conf.chat().database_queue_size:
             raise ChatError(SERVER_BUSY, retry_after_ms=RETRY_AFTER_MS, detail="the journal's queue is full")
         self._put(job)
         return await job.future
 
     def _put(self, job: Job) -> None:
         self._in_flight[job] = None
+        if (message := job.message) is not None:
+            self._messages[message] = self._messages.get(message, 0) + 1
         if not self._fresh:
             # What this turn of the loop brings goes over together: one wake-up of the thread, one transaction.
             self._loop.call_soon(self._hand_over)
@@ -185,10 +195,11 @@ class Journal:
     def _finish(self, jobs: Sequence[Job]) -> None:
         """Hand out what a batch brought."""
         for job in jobs:
-            self._in_flight.pop(job, None)
+            self._forget(job)
             if job.future.done():
                 self._hand_on(job)
             elif job.error is not None:
+                self._soften(job, job.error)
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
@@ -214,8 +225,22 @@ class Journal:
             outcome = Outcome.UNKNOWN
             if self._writer.withdraw(job):
                 outcome = Outcome.REJECTED
-                del self._in_flight[job]
+                self._forget(job)
             detail = f"no answer within {conf.chat().database_timeout_s} s"
-            job.future.set_exception(
-                ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
-            )
+            error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
+            self._soften(job, error)
+            job.future.set_exception(error)
+
+    def _soften(self, job: Job, error: Exception) -> None:
+        """Nothing was stored by this job; but the same message, sent before, may be in the hands of the database."""
+        if isinstance(error, ChatError) and error.outcome is Outcome.REJECTED and job.message in self._messages:
+            error.outcome = Outcome.UNKNOWN
+
+    def _forget(self, job: Job) -> None:
+        if job not in self._in_flight:
+            return
+        del self._in_flight[job]
+        if (message := job.message) is not None:
+            self._messages[message] -= 1
+            if not self._messages[message]:
+                del self._messages[message]

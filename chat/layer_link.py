@@ -12,16 +12,14 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
-import structlog
-from channels.layers import DEFAULT_CHANNEL_LAYER, InMemoryChannelLayer, channel_layers, get_channel_layer
-from channels_redis.pubsub import RedisPubSubChannelLayer
-
-from chat import conf, groups
+from chat import conf, groups, layer_kinds
 from chat.encoded import Encoded
 from chat.layer_batch import BEHIND, Batch
 from chat.layer_membership import Membership
+from chat.layer_peers import Peers
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.hub")
+log = get_logger("chat.hub")
 
 _BATCH_S = 0.002  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again
@@ -29,10 +27,6 @@ _BEAT_S = 0.4  # seconds between beats; a line that is back is noticed within on
 _SILENT_S = 2.0  # seconds without hearing ourselves until the line counts as down
 _DEAF_S = 1.0  # seconds until a beat that went out and did not come back means a dead subscription
 _MAX_MISSED = 10_000  # groups remembered by name while the layer is away
-_HELLO_S = 5.0  # seconds between words to the other processes that we are there
-_GONE_S = 16.0  # seconds without a hello until a process counts as gone
-_REJOIN_S = 3_600.0  # seconds until a layer is told again of our groups; far below the usual expiry of 24 h
-_REJOIN_LOCAL_S = 60.0  # of the in-memory layer, which forgets a receiver that stood still for a minute; costs nothing
 
 
 class LayerLink:
@@ -42,7 +36,8 @@ class LayerLink:
         hub_id: Names the hub to itself and to others.
         wanted: The groups that have members here; a live view.
         on_event: Called with each event of other senders. What it raises is logged and stays here.
-        on_return: Called when the line is open again after it was not.
+        on_return: Called when the line is whole again after it was not: anything may have been lost meanwhile.
+        on_gap: Called with names of groups whose frames may have been lost on the way to us.
 
     Attributes:
         is_shared: Whether the layer reaches other processes; the in-memory one does not.
@@ -56,19 +51,22 @@ class LayerLink:
         wanted: Collection[str],
         on_event: Callable[[dict[str, Any]], None],
         on_return: Callable[[], None],
+        on_gap: Callable[[Collection[str]], None],
     ) -> None:
         self._hub_id = hub_id
         self._own_group = groups.of_hub(hub_id)
         self._on_event = on_event
         self._on_return = on_return
+        self._on_gap = on_gap
         self._layer: Any = None
-        self.is_shared = not isinstance(get_channel_layer(), InMemoryChannelLayer)
+        self.is_shared = layer_kinds.is_shared()
         self.is_open = True
         self._heard_at = asyncio.get_running_loop().time()
-        self._peers: dict[str, float] = {}  # other hubs, and when they said hello
+        self._sent_beat = self._heard_beat = 0  # the numbers of the last ones
+        self._peers = Peers()
         self._channel: str | None = None
         self._pump_task: asyncio.Task[None] | None = None
-        self.membership = Membership(wanted, (groups.HUBS, self._own_group), self._try)
+        self.membership = Membership(wanted, (groups.HUBS, self._own_group), self._try, self._on_joined)
         self._batch = Batch()
         self._outgoing_wake = asyncio.Event()
         self._missed: set[str] = set()  # groups whose frames were not published
@@ -106,21 +104,16 @@ class LayerLink:
 
     async def receive(self) -> None:
         """Hear the layer. Never under a time limit: cancelling its receive deletes the channel."""
+        is_first = True
         while not self._is_closed:
             try:
-                if self._layer is None:
-                    self._layer = _open_layer()
-                if isinstance(self._layer, RedisPubSubChannelLayer):
-                    self._layer.channels.clear()  # what earlier tries have left behind
-                async with asyncio.timeout(conf.chat().layer_timeout_s):
-                    self._channel = await self._layer.new_channel()
-                await self.membership.move_to(self._layer, self._channel)
-                self._pump_task = asyncio.create_task(self._pump(self._layer, self._channel))
-                if self.is_shared:  # at once: from now on there is somebody to publish to
-                    await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
-                await asyncio.wait({self._pump_task})
-                if not self._pump_task.cancelled():
-                    self._pump_task.result()
+                pump = await self._open()
+                if not is_first:
+                    self._on_return()  # for what was said to the line before, which may have been dead for a while
+                is_first = False
+                await asyncio.wait({pump})
+                if not pump.cancelled():
+                    pump.result()
             except Exception as exc:
                 log.log(self._level, "chat.layer_receive_failed", cause=type(exc).__name__)
                 self._forget_channel()
@@ -129,6 +122,35 @@ class LayerLink:
                 self._forget_channel()
                 if self._pump_task is not None:
                     self._pump_task.cancel()
+
+    async def _open(self) -> asyncio.Task[None]:
+        """Open a channel, and hear it; return the task that does.
+
+        Raises:
+            Exception: What the layer raises; ConnectionError where nobody could be told of us.
+        """
+        if self._layer is None:
+            self._layer = layer_kinds.open_own()
+        layer = self._layer
+        async with asyncio.timeout(conf.chat().layer_timeout_s):
+            channel = await layer_kinds.new_channel(layer)
+        await self.membership.enter(layer, channel)
+        self._heard_beat = self._sent_beat
+        self._pump_task = pump = asyncio.create_task(self._pump(layer, channel))
+        # Others may speak to each other only as long as they do not know of us. So they are told before the wanted
+        # groups are joined: what they have said until then is looked up after the join.
+        if self.is_shared and not await self._try("group_send", self._send(groups.HUBS, {"hello": True})):
+            raise ConnectionError("no hello")
+        if layer is not self._layer:
+            raise ConnectionError("given up meanwhile")
+        self._channel = channel
+        self.membership.follow(channel)
+        return pump
+
+    def _on_joined(self, names: Collection[str]) -> None:
+        """What was said in a group before the layer had joined it, we have not heard."""
+        if self.must_publish:
+            self._on_gap(names)
 
     def _forget_channel(self) -> None:
         self._channel = None
@@ -139,20 +161,27 @@ class LayerLink:
             event = await layer.receive(channel)
             origin = event.get("origin") if isinstance(event, dict) else None
             if isinstance(origin, str) and ("beat" in event or "hello" in event):
-                self._on_sign(origin)
+                self._on_sign(origin, event.get("beat"))
             elif origin != self._hub_id or not conf.chat().local_delivery:
                 self._on_event(event)
 
-    def _on_sign(self, origin: str) -> None:
-        now = asyncio.get_running_loop().time()
+    def _on_sign(self, origin: str, beat: object) -> None:
         if origin != self._hub_id:
-            self._peers[origin] = now
+            if self._peers.hear(origin):
+                self._miss(groups.HUBS)
+                self._outgoing_wake.set()
             return
-        self._heard_at = now
+        self._heard_at = asyncio.get_running_loop().time()
+        is_whole = True
+        if isinstance(beat, int):
+            is_whole, self._heard_beat = beat <= self._heard_beat + 1, beat
         if not self.is_open:
             self.is_open = True
             log.info("chat.layer_returned")
             self._outgoing_wake.set()
+            self._on_return()
+        elif not is_whole:
+            log.info("chat.layer_gap")
             self._on_return()
 
     async def publish(self) -> None:
@@ -166,9 +195,12 @@ class LayerLink:
                 missed, self._missed = self._missed, set()
                 for group in missed:
                     batch.add_control(group, BEHIND, "")
-            for group, event, named in batch.messages(self._peers if conf.chat().local_delivery else ()):
+            for group, event, named in batch.messages(self._peers.ids if conf.chat().local_delivery else ()):
                 if not await self._try("group_send", self._send(group, event)):
                     self._miss(*named)
+                    asyncio.get_running_loop().call_later(_RETRY_S, self._outgoing_wake.set)
+                    if not conf.chat().local_delivery:
+                        self._on_gap(named)  # it would have come back to us, too
 
     async def _send(self, group: str, event: dict[str, Any]) -> None:
         if self._layer is None:
@@ -179,21 +211,20 @@ class LayerLink:
         """Keep listening to ourselves, rejoin in time, and replace a line that went deaf."""
         loop = asyncio.get_running_loop()
         sent_at: float | None = None  # of the first beat since we heard the last one
-        rejoined_at = hello_at = loop.time()
+        rejoined_at = loop.time()
         while True:
             await asyncio.sleep(_BEAT_S)
             now = loop.time()
-            if now - rejoined_at > self._rejoin_s():
+            if now - rejoined_at > layer_kinds.rejoin_s(self._layer):
                 rejoined_at = now
                 self.membership.renew()
             if not self.is_shared:
                 continue
             if self._layer is not None:
-                if now - hello_at > _HELLO_S or not self._peers:
-                    hello_at = now
-                    self._peers = {peer: at for peer, at in self._peers.items() if now - at < _GONE_S}
+                if self._peers.is_hello_due():
                     await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
-                is_sent = await self._try("group_send", self._send(self._own_group, {"beat": True}))
+                is_sent = await self._try("group_send", self._send(self._own_group, {"beat": self._sent_beat + 1}))
+                self._sent_beat += is_sent
                 if sent_at is None or self._heard_at >= sent_at:
                     sent_at = now if is_sent else None
                 elif loop.time() - sent_at > _DEAF_S:
@@ -204,20 +235,13 @@ class LayerLink:
                 self.is_open = False
                 log.warning("chat.layer_silent", silent_s=round(loop.time() - self._heard_at, 1))
 
-    def _rejoin_s(self) -> float:
-        if not self.is_shared:
-            return _REJOIN_LOCAL_S
-        expiry_s = getattr(self._layer, "group_expiry", None) if self._layer is not None else None
-        return min(_REJOIN_S, expiry_s / 3) if expiry_s else _REJOIN_S
-
     def _replace(self) -> None:
         """Begin anew with the layer: `receive` opens another line."""
         layer, self._layer = self._layer, None
         self._forget_channel()
         if self._pump_task is not None:
             self._pump_task.cancel()
-        if isinstance(layer, RedisPubSubChannelLayer):
-            self._closing = asyncio.create_task(_close(layer))
+        self._closing = asyncio.create_task(layer_kinds.close_dead(layer))
 
     async def aclose(self, timeout_s: float) -> None:
         """Leave the layer's groups, if that is quick: a layer that keeps members beyond a connection is told."""
@@ -227,12 +251,7 @@ class LayerLink:
             return
         try:
             async with asyncio.timeout(timeout_s):
-                if isinstance(layer, RedisPubSubChannelLayer):
-                    await layer.flush()  # its memberships are its connections
-                else:
-                    await asyncio.gather(
-                        *(layer.group_discard(group, channel) for group in tuple(self.membership.joined))
-                    )
+                await layer_kinds.leave(layer, channel, self.membership.joined)
         except Exception as exc:
             log.info("chat.layer_not_left", cause=type(exc).__name__)
 
@@ -249,22 +268,3 @@ class LayerLink:
     def _level(self) -> int:
         """Once it is known that the layer is away, each failing try says nothing new."""
         return logging.WARNING if self.is_open else logging.DEBUG
-
-
-def _open_layer() -> Any:
-    """Return the layer; of Redis pub/sub an instance of our own.
-
-    Its calls wait for each other under one lock without a time limit: somebody else's that hangs would hold up ours.
-    """
-    shared = get_channel_layer()
-    if isinstance(shared, RedisPubSubChannelLayer):
-        return channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
-    return shared
-
-
-async def _close(layer: Any) -> None:
-    try:
-        async with asyncio.timeout(1):
-            await layer.flush()
-    except Exception as exc:
-        log.info("chat.layer_not_closed", cause=type(exc).__name__)

@@ -19,14 +19,23 @@ class Membership:
         wanted: The groups that have members here; a live view.
         always: Further ones, joined first.
         try_call: Awaits one call to the layer, named for the log, and returns whether it worked.
+        on_joined: Called with wanted groups in which this channel was not before.
     """
 
-    def __init__(self, wanted: Collection[str], always: tuple[str, ...], try_call: Try) -> None:
+    def __init__(
+        self,
+        wanted: Collection[str],
+        always: tuple[str, ...],
+        try_call: Try,
+        on_joined: Callable[[Collection[str]], None],
+    ) -> None:
         self.joined: set[str] = set()  # groups of which the layer knows us as a member
         self._wanted = wanted
         self._always = always
         self._try = try_call
+        self._on_joined = on_joined
         self._changed: set[str] = set()  # groups to be looked at
+        self._stale: set[str] = set()  # joined ones, of which the layer is to be told again
         self._wake = asyncio.Event()
         self._layer: Any = None
         self._channel: str | None = None
@@ -35,12 +44,18 @@ class Membership:
         self._changed.add(group)
         self._wake.set()
 
-    async def move_to(self, layer: Any, channel: str) -> None:
-        """Begin on another channel, which is in no group yet."""
-        self._layer, self._channel, self.joined = layer, channel, set()
+    async def enter(self, layer: Any, channel: str) -> None:
+        """Begin on another channel, which is in no group yet: with those of every hub. `follow` brings the others."""
+        self._layer, self._channel, self.joined, self._stale = layer, None, set(), set()
         for group in self._always:
-            await self._settle(layer, channel, group)
-        self.renew()
+            if await self._try("group_add", layer.group_add(group, channel)):
+                self.joined.add(group)
+
+    def follow(self, channel: str) -> None:
+        """Join what is wanted with the channel that has entered."""
+        self._channel = channel
+        self._changed |= {*self._wanted, *self._always}
+        self._wake.set()
 
     def suspend(self) -> None:
         """There is no channel for now."""
@@ -48,9 +63,8 @@ class Membership:
 
     def renew(self) -> None:
         """Join everything again: what the layer has forgotten, it is told anew."""
-        everything = {*self._wanted, *self._always}
-        self.joined -= everything
-        self._changed |= everything
+        self._stale |= self.joined
+        self._changed |= self.joined
         self._wake.set()
 
     async def keep(self) -> None:
@@ -61,7 +75,11 @@ class Membership:
             while self._changed and self._channel is not None:
                 layer, channel = self._layer, self._channel
                 some = [self._changed.pop() for _ in range(min(_AT_ONCE, len(self._changed)))]
+                before = self.joined.intersection(some)
                 done = await asyncio.gather(*(self._settle(layer, channel, group) for group in some))
+                new = self.joined.intersection(some).intersection(self._wanted) - before
+                if new:
+                    self._on_joined(new)
                 failed = {group for group, is_done in zip(some, done, strict=True) if not is_done}
                 if failed:
                     self._changed |= failed
@@ -69,13 +87,15 @@ class Membership:
 
     async def _settle(self, layer: Any, channel: str, group: str) -> bool:
         is_wanted, is_joined = group in self._wanted or group in self._always, group in self.joined
-        if is_wanted and not is_joined:
+        if is_wanted and (not is_joined or group in self._stale):
             if not await self._try("group_add", layer.group_add(group, channel)):
                 return False
             if channel == self._channel:
                 self.joined.add(group)
+                self._stale.discard(group)
         elif is_joined and not is_wanted:
             if not await self._try("group_discard", layer.group_discard(group, channel)):
                 return False
             self.joined.discard(group)
+            self._stale.discard(group)
         return True

@@ -51,13 +51,25 @@ class Window:
         """
         elapsed = time.monotonic() - self._began
         if elapsed >= _WINDOW_S:
-            self._before = self._count if elapsed < 2 * _WINDOW_S else 0
-            self._count = 0
-            self._began += elapsed - elapsed % _WINDOW_S
-            elapsed %= _WINDOW_S
+            elapsed = self._move_on(elapsed)
         if self._before * (1 - elapsed / _WINDOW_S) + self._count + 1 > limit:
             raise too_many(limit, self._wait_s(limit, elapsed))
         self._count += 1
+
+    def count(self) -> None:
+        """Count one that happened, whatever the limit."""
+        elapsed = time.monotonic() - self._began
+        if elapsed >= _WINDOW_S:
+            self._move_on(elapsed)
+        self._count += 1
+
+    @property
+    def used(self) -> float:
+        """How many of the last minute count now."""
+        elapsed = time.monotonic() - self._began
+        if elapsed >= _WINDOW_S:
+            elapsed = self._move_on(elapsed)
+        return self._before * (1 - elapsed / _WINDOW_S) + self._count
 
     def use_portion(self) -> bool:
         """Use one of what was taken from the shared limit; return whether there was any."""
@@ -74,6 +86,13 @@ class Window:
     def is_over(self) -> bool:
         """Whether nothing of it counts any more; a new one would do as well."""
         return time.monotonic() - self._began > 2 * _WINDOW_S
+
+    def _move_on(self, elapsed: float) -> float:
+        """Begin the minute that we are in; return how much of it has passed."""
+        self._before = self._count if elapsed < 2 * _WINDOW_S else 0
+        self._count = 0
+        self._began += elapsed - elapsed % _WINDOW_S
+        return elapsed % _WINDOW_S
 
     def _wait_s(self, limit: int, elapsed: float) -> float:
         """How long until what is weighed of the last minute leaves room for one."""
@@ -106,6 +125,11 @@ class Limits:
         while len(self._recent) > _MAX_WINDOWS or (self._recent and next(iter(self._recent.values())).is_over):
             self._recent.popitem(last=False)
         return window
+
+    def used(self, kind: str, name: str) -> float:
+        """Return how many of a key count now. One of which nobody knows stays unknown."""
+        window = self._windows.get(f"{kind}/{name}")
+        return window.used if window is not None else 0.0
 
     async def take(self, window: Window, limit: int) -> None:
         """Count one on all processes.

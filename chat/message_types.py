@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from chat import conf, protocol
+from errors.conf import forget_when
 
 Handler = Callable[[Any, Any], Awaitable[None]]
 
@@ -103,10 +103,4 @@ def _fault(kind: object, taken: set[str]) -> str | None:
     return None
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "CHAT":
-        for cached in (own, handlers, counted):
-            cached.cache_clear()
-
-
-setting_changed.connect(_forget)
+forget_when(("CHAT",), own.cache_clear, handlers.cache_clear, counted.cache_clear)

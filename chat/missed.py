@@ -19,7 +19,7 @@ from chat import sessions
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply
 from chat.sessions import MessageFacts, ReplyFacts, as_uuid
 
-_MAX_SILENT_RETRIES = 20  # of one session, the newest; more than anybody does while another device is away
+_MAX_SILENT = 20  # answers of one session that left no text, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def read(
     limit: int,
     max_chars: int,
     reply_ids: Collection[str] = (),
-    with_silent_retries: bool = False,
+    with_silent: bool = False,
 ) -> Missed | None:
     """Return what comes after `after` (None: no messages), at most `limit` messages and about `max_chars`.
 
@@ -68,7 +68,7 @@ def read(
 
     Args:
         reply_ids: Replies to return besides those that run.
-        with_silent_retries: Also the retries up to `after` that ended without text: no number tells of them.
+        with_silent: Also the newest answers to messages up to `after` that ended without text: no number tells of them.
     """
     session = ChatSession.objects.using(_alias()).filter(pk=as_uuid(session_id)).first()
     if session is None:
@@ -76,8 +76,8 @@ def read(
     messages = [] if after is None else _page(session, after, limit, max_chars)
     top = max(session.last_seq, messages[-1].seq if messages else 0)
     replies = _replies(session, reply_ids)
-    if with_silent_retries and after:
-        replies |= _as_missed(_silent_retries(session, after))
+    if with_silent and after:
+        replies |= _as_missed(_silent(session, after))
     return Missed(session_id, messages, top, replies)
 
 
@@ -99,11 +99,11 @@ def _replies(session: ChatSession, reply_ids: Collection[str]) -> dict[str, Miss
     return _as_missed(Reply.objects.using(_alias()).filter(wanted, session=session).order_by("created_at"))
 
 
-def _silent_retries(session: ChatSession, up_to: int) -> QuerySet[Reply]:
-    """The latest answers, to messages up to this `seq`, that are a second attempt or later and left no text."""
+def _silent(session: ChatSession, up_to: int) -> QuerySet[Reply]:
+    """The newest answers to messages up to this `seq` that left no text; of each message its latest answer counts."""
     later = Reply.objects.using(_alias()).filter(message=OuterRef("message"), attempt__gt=OuterRef("attempt"))
-    silent = Reply.objects.using(_alias()).filter(session=session, attempt__gt=1, answer=None, message__seq__lte=up_to)
-    return silent.exclude(Exists(later)).exclude(state__in=RUNNING).order_by("-created_at")[:_MAX_SILENT_RETRIES]
+    silent = Reply.objects.using(_alias()).filter(session=session, answer=None, message__seq__lte=up_to)
+    return silent.exclude(Exists(later)).exclude(state__in=RUNNING).order_by("-created_at")[:_MAX_SILENT]
 
 
 def _as_missed(replies: QuerySet[Reply]) -> dict[str, MissedReply]:

@@ -105,7 +105,8 @@ class Reply(models.Model):
     # The process that runs it. It renews the lease; once that is over another process may take the reply over.
     runner = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField()
-    # As the provider counts them; NULL where it does not.
+    # As the provider counts them, at the end; our estimate where it was stopped before, or does not count. NULL where
+    # nothing came of it.
     prompt_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
     first_token_ms = models.PositiveIntegerField("first token (ms)", null=True)

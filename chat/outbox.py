@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from chat.encoded import Encoded
 from chat.flow import Flow, Hold, Send
+from errors.loggers import get_logger
 from errors.taxonomy import CLOSE_INTERNAL, CLOSE_SLOW
 
-log = structlog.stdlib.get_logger("chat.outbox")
+log = get_logger("chat.outbox")
 
 _GONE = 1006  # what a client that has gone without a word closed with; never sent
 

@@ -28,9 +28,7 @@ def build(connection: Connection) -> ErrorMiddleware:
     step: Step = partial(router.route, connection)
     if conf.chat().fault_commands:
         runtime = connection.runtime
-        step = RegistrationMiddleware(
-            step, connection, find=lambda key, user: runtime.threads.run(runtime.faults.owned, key, user)
-        )
+        step = RegistrationMiddleware(step, connection, find=runtime.faults.failing(runtime.ownership.find))
         step = FaultMiddleware(step, connection)
     else:
         step = RegistrationMiddleware(step, connection, find=connection.runtime.ownership.find)

@@ -164,7 +164,7 @@ class Progress:
             if not is_held and put(frame):
                 self.end(reply_id)
                 return True
-            reply.is_behind = True
+            reply.is_behind = reply.has_ended = True
             return is_held
         is_piece = frame.start is not None
         if is_held:
@@ -244,7 +244,7 @@ class Progress:
             if not reply.take(piece, put):
                 reply.held = reply.held[index:]
                 return False
-        reply.held, reply.is_behind = [], False
+        reply.held, reply.is_behind = [], reply.has_ended
         return True
 
     def end(self, reply_id: str) -> None:

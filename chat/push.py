@@ -13,6 +13,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 
 from chat import groups, hub
+from chat.encoded import Encoded
 
 
 async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
@@ -30,7 +31,7 @@ async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
 
     def send(one: hub.Hub) -> None:
         for frame in checked:
-            one.broadcast(group, frame)
+            one.send(group, Encoded.plain(frame))
 
     if not hub.call_hubs(send):
         await hub.send_alone(group, event)

@@ -8,19 +8,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 
 from chat import conf
 from chat.entries import Orphan
 from chat.journal import Journal
 from chat.models import ReplyPhase
 from chat.reply_ends import ReplyEnds
+from chat.reply_jobs import MAX_CLAIMED
 from errors import recorder
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import REPLY_INTERRUPTED, Action, Outcome, Stage
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 
 class Reaper:
@@ -30,6 +31,7 @@ class Reaper:
         running: The ids of the replies that run in this process.
         accepted_actions: What the server would take now.
         spawn: Runs a task that `Replies` owns.
+        is_closed: Whether nobody would see to such a task any more.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Reaper:
         running: Callable[[], frozenset[str]],
         accepted_actions: Callable[[], tuple[Action, ...]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        is_closed: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._ends = ends
         self._running = running
         self._accepted_actions = accepted_actions
         self._spawn = spawn
+        self._is_closed = is_closed
 
     async def reap(self) -> None:
         """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
@@ -54,18 +58,26 @@ class Reaper:
             await asyncio.sleep(conf.chat().lease_s / 3)
             if time.monotonic() < not_before:
                 continue
-            # As of before the claim: one that ends here meanwhile is told by its own task, and by nobody else.
-            running = self._running()
             try:
-                orphans = await self._journal.claim_orphans()
+                # A big process leaves hundreds, and nobody is to wait for a dozen rounds.
+                while await self._reap_some() == MAX_CLAIMED:
+                    pass
             except ChatError as exc:
                 # After an outage every lease is over. Whoever runs a reply gets the time to say that it still does.
                 not_before = time.monotonic() + conf.chat().lease_s
                 log.warning("chat.reaper_failed", cause=str(exc))
-                continue
-            for orphan in orphans:
-                if orphan.reply_id not in running:
-                    self._spawn(self._end(orphan))
+
+    async def _reap_some(self) -> int:
+        """Begin to end some; return how many were claimed."""
+        # As of before the claim: one that ends here meanwhile is told by its own task, and by nobody else.
+        running = self._running()
+        orphans = await self._journal.claim_orphans()
+        if self._is_closed():
+            return 0  # they are another process's once the new lease is over
+        for orphan in orphans:
+            if orphan.reply_id not in running:
+                self._spawn(self._end(orphan))
+        return len(orphans)
 
     async def _end(self, orphan: Orphan) -> None:
         context = RouteContext(

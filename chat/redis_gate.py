@@ -10,14 +10,14 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.redis")
+log = get_logger("chat.redis")
 
 _TIMEOUT_S = 0.1  # seconds; a person waits for this once, when Redis begins to hang
 _PROBE_S = 0.5  # seconds between probes, and for one of them

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.refusal")
+log = get_logger("chat.refusal")
 
 
 async def refuse_socket(scope: Any, receive: Any, send: Any) -> None:

@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-import structlog
-
 from chat import conf, frames, missed, protocol
 from chat.database import DatabaseThreads
 from chat.encoded import Encoded
@@ -20,8 +18,9 @@ from chat.missed import Missed, MissedReply
 from chat.outbox import Outbox
 from chat.progress import Progress
 from chat.replies import Replies
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.repair")
+log = get_logger("chat.repair")
 
 _REORDER_S = 0.05  # seconds in which a frame that is only late may still come by itself
 _AGAIN_S = 0.5  # seconds until the database is asked again for what it did not have yet
@@ -115,11 +114,15 @@ class Repairs:
                 return False
             found = found or Missed(session_id, [], 0, {})  # the session is gone, and with it all that was missing
             rows = encoded_rows(found)
+        after = min(positions, default=0)
         has_moved = False
         for patient, progress in patients:
             if patient.progress(session_id) is not progress or progress.is_resuming:
                 continue
             before = _state(progress)
+            if found is not None and (progress.position or 0) < after:
+                progress.note_top(found.top)  # what was read begins beyond what it lacks: the next round is for it
+                continue
             self._treat(patient, progress, found, rows, is_end=bool(found and (not rows or rows[-1][0] >= found.top)))
             has_moved |= before != _state(progress)
         return has_moved

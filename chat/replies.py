@@ -12,7 +12,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 
 from chat import frames, groups, protocol, telemetry
 from chat.database import DatabaseThreads
@@ -28,11 +27,13 @@ from chat.reply_stream import ReplyStream
 from errors import recorder
 from errors.context import RouteContext
 from errors.failure import ErrorPayload, Failure
+from errors.loggers import get_logger
 from errors.middleware import ErrorMiddleware
 from errors.taxonomy import Action, Outcome, Stage
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
+_LAST_ASKED_S = 0.1  # seconds for providers that hang, when the server ends
 _ACTIONS = tuple(Action)
 _ACTIONS_WITHOUT_CHOICE = tuple(action for action in Action if action is not Action.SWITCH_MODEL)
 
@@ -45,9 +46,11 @@ class Replies:
         self._backend = backend
         self._running: dict[str, ReplyStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()  # providers that hang; their replies have ended
         self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
-        self._is_closing = False
+        self._is_closing = False  # what runs is interrupted, and what begins with it
+        self._is_closed = False  # nothing begins
         self._ends = ReplyEnds(hub, journal)
         reaper = Reaper(
             journal,
@@ -55,6 +58,7 @@ class Replies:
             running=lambda: frozenset(self._running) | self._ends.unstored,
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
+            is_closed=lambda: self._is_closed,
         )
         self.reap = reaper.reap
 
@@ -64,6 +68,10 @@ class Replies:
         self, reply_id: str, *, session_id: str, in_reply_to: str, route: RouteContext, is_continued: bool = False
     ) -> None:
         """Begin to answer. Returns at once; the reply belongs to this process until it ends or its lease does."""
+        if self._is_closed:
+            # Nobody here would see to its end any more: it stays pending until another process, or the next one, finds
+            # its lease over, and that one alone records and tells that it was interrupted.
+            return
         context = RouteContext(
             stage=Stage.REPLY,
             message_type=route.message_type,
@@ -83,6 +91,7 @@ class Replies:
             journal=self._journal,
             threads=self._threads,
             is_continued=is_continued,
+            adopt=self._adopt,
         )
         self._running[reply_id] = stream
         if self._is_closing:
@@ -200,6 +209,10 @@ class Replies:
                 exc if isinstance(exc, Exception) else RuntimeError(repr(exc)), RouteContext(Stage.REPLY)
             ).settle(None, deliveries=0)
 
+    def _adopt(self, provider: asyncio.Task[None]) -> None:
+        self._abandoned.add(provider)
+        provider.add_done_callback(self._abandoned.discard)
+
     @property
     def busy_sessions(self) -> set[str]:
         """The sessions of replies that run here, or have ended and are not told yet."""
@@ -214,14 +227,24 @@ class Replies:
     async def aclose(self, grace_s: float) -> None:
         """Interrupt what still runs: its text is kept, and everybody is told REPLY_INTERRUPTED.
 
-        While the database hangs people are told all the same, within the grace.
+        While the database hangs people are told all the same, within the grace. What would begin after that is left to
+        another process.
         """
+        until = asyncio.get_running_loop().time() + grace_s
         self._is_closing = True
         self._ends.patience_s = min(self._ends.patience_s, grace_s * 0.7)
         for stream in list(self._running.values()):
             stream.interrupt()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        left_s = grace_s
+        while self._tasks and left_s >= 0:
+            await asyncio.wait(self._tasks, timeout=left_s)  # those that begin meanwhile come with the next turn
+            left_s = until - asyncio.get_running_loop().time()
+        self._is_closed = True
+        late = tuple(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if self._abandoned:
+            for provider in self._abandoned:
+                provider.cancel()
+            await asyncio.wait(self._abandoned, timeout=_LAST_ASKED_S)  # they were asked before; the process ends

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any, cast
 
 import msgspec
-import structlog
 
 from chat import conf, groups, protocol
 from chat.entries import Ended
@@ -16,9 +15,10 @@ from chat.models import ReplyPhase
 from chat.reply_jobs import EndReply
 from errors.exceptions import ChatError
 from errors.failure import ErrorPayload, Failure
+from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, Outcome
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
 
 _HANGING_S = 20.0  # seconds more that a database may hang with the end of a reply in its hands
 _TOLD_LATE_S = 0.5  # seconds for the end to be stored where it has waited long enough already
@@ -67,22 +67,17 @@ class ReplyEnds:
             failure.outcome = Outcome.SAVED
             payload = msgspec.structs.replace(payload, outcome=Outcome.SAVED.value)
         ended: Ended | None = None
-        if not job.future.done() or job.future.exception() is not None:
-            self.unstored.add(job.reply_id)
-            job.future.add_done_callback(lambda future: self._on_stored(job, future))
-        elif (ended := job.future.result()) is None:
+        is_late = not job.future.done() or job.future.exception() is not None
+        if not is_late and (ended := job.future.result()) is None:
             failure.settle(None, deliveries=0)  # another process told, or the session is gone
             return
-        is_kept = ended is not None and ended.seq is not None
-        frame = protocol.ErrorFrame(
-            session_id=session_id,
-            reply_id=job.reply_id,
-            in_reply_to=in_reply_to,
-            seq=ended.seq if ended else None,
-            message_id=ended.message_id if ended else None,
-            content_length=len(job.text) if is_kept else None,
-            error=payload,
+        error = protocol.ErrorFrame(
+            session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, error=payload
         )
+        frame = _with_row(error, job, ended)
+        if is_late:
+            self.unstored.add(job.reply_id)
+            job.future.add_done_callback(lambda future: self._on_stored(job, future, frame))
         delivery = await self._hub.tell(groups.of_session(session_id), frame)
         failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
 
@@ -102,7 +97,21 @@ class ReplyEnds:
             self.unstored.discard(refused.reply_id)
         return job
 
-    def _on_stored(self, job: EndReply, future: asyncio.Future[Any]) -> None:
+    def _on_stored(self, job: EndReply, future: asyncio.Future[Any], told: protocol.ErrorFrame) -> None:
+        """The end that people were told before is stored now, or never will be."""
         self.unstored.discard(job.reply_id)
-        if not future.cancelled() and (exc := future.exception()) is not None:
+        if future.cancelled():
+            return
+        if (exc := future.exception()) is not None:
             log.warning("chat.reply_end_not_stored", reply_id=job.reply_id, cause=str(exc))
+        elif (ended := future.result()) is not None and ended.state == job.state:
+            # Who came in between was shown a reply that runs. Everybody else has its end, and takes no second one.
+            # Where a database that hung has stored another end after all, heartbeats tell that there is a message.
+            self._hub.broadcast(groups.of_session(told.session_id or ""), _with_row(told, job, ended))
+
+
+def _with_row(told: protocol.ErrorFrame, job: EndReply, ended: Ended | None) -> protocol.ErrorFrame:
+    """The terminal frame of a failed reply, with the message that its text became."""
+    if ended is None or ended.seq is None:
+        return told
+    return msgspec.structs.replace(told, seq=ended.seq, message_id=ended.message_id, content_length=len(job.text))

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 from django.db.models import F
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models.functions import Coalesce, Now
 
 from chat import conf
 from chat.batch import Batch
@@ -18,6 +17,8 @@ from chat.jobs import Job
 from chat.models import RUNNING, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid
 from errors.keys import new_key
+
+MAX_CLAIMED = 20  # replies taken over in one go: each is a write more while others wait for theirs
 
 
 class EndReply(Job, eq=False, kw_only=True):
@@ -79,7 +80,7 @@ class Checkpoint(Job, eq=False, kw_only=True):
         batch.flush()
         replies = Reply.objects.using(batch.alias)
         ours = replies.filter(pk=as_uuid(self.reply_id), runner=batch.runner, state__in=RUNNING)
-        values: dict[str, Any] = {"text": self.text, "lease_until": batch.lease_until()}
+        values: dict[str, Any] = {"text": self.text, "lease_until": _lease_until()}
         if self.text:
             values |= {"state": ReplyPhase.STREAMING, "first_token_at": Coalesce(F("first_token_at"), batch.now)}
         if not ours.update(**values):
@@ -99,18 +100,15 @@ class RequestStop(Job, eq=False, kw_only=True):
 
 
 class ClaimOrphans(Job, eq=False, kw_only=True):
-    """Take over replies whose process has not renewed its lease; each goes to one claimant only."""
-
-    limit: int = 20
+    """Take over replies whose process has not renewed its lease, the oldest first; each goes to one claimant only."""
 
     def run(self, batch: Batch) -> list[Orphan]:
-        now = timezone.now()
         replies = Reply.objects.using(batch.alias)
-        expired = replies.filter(state__in=RUNNING, lease_until__lt=now).select_related("message")[: self.limit]
+        expired = replies.filter(state__in=RUNNING, lease_until__lt=Now()).order_by("lease_until")
         claimed = []
-        for reply in expired:
+        for reply in expired.select_related("message")[:MAX_CLAIMED]:
             same = replies.filter(pk=reply.pk, state__in=RUNNING, runner=reply.runner, lease_until=reply.lease_until)
-            if same.update(runner=batch.runner, lease_until=now + timedelta(seconds=conf.chat().lease_s)):
+            if same.update(runner=batch.runner, lease_until=_lease_until()):
                 claimed.append(
                     Orphan(
                         reply_id=str(reply.pk),
@@ -123,3 +121,8 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
                     )
                 )
         return claimed
+
+
+def _lease_until() -> Any:
+    """By the database's clock: one process whose own is ahead must not take over what others run."""
+    return Now() + timedelta(seconds=conf.chat().lease_s)

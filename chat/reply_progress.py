@@ -18,13 +18,15 @@ class ReplyProgress:
     Attributes:
         sent: Characters that went out.
         is_behind: Something of it is missing; its pieces are held until that is repaired.
+        has_ended: Its end came while it was behind; what is read before that is not the last of it.
     """
 
-    __slots__ = ("held", "is_behind", "sent")
+    __slots__ = ("has_ended", "held", "is_behind", "sent")
 
     def __init__(self) -> None:
         self.sent = 0
         self.is_behind = False
+        self.has_ended = False
         self.held: list[Encoded] = []
 
     def hold(self, piece: Encoded) -> None:

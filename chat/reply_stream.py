@@ -1,32 +1,37 @@
-"""One reply while it is being written: reads the provider under time limits, sends chunks, keeps checkpoints."""
+"""One reply while it is being written: what the provider says becomes chunks, and checkpoints in the database."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
-from typing import Any
-
-import structlog
+from collections.abc import Callable
+from contextlib import suppress
 
 from chat import conf, frames, groups, protocol, sessions
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
 from chat.hub import Hub
 from chat.journal import Journal
+from chat.llm import window
 from chat.llm.base import Deadlines, ReplyRequest, Turn, Usage
 from chat.llm.choice import Choice
 from chat.models import ReplyPhase
+from chat.reply_reader import CLOSE_S, Pieces, ReplyReader
 from errors.context import RouteContext
 from errors.exceptions import ChatError
-from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, Outcome
+from errors.loggers import get_logger
+from errors.taxonomy import LLM_UNAVAILABLE, REPLY_INTERRUPTED, Outcome
 
-log = structlog.stdlib.get_logger("chat.replies")
+log = get_logger("chat.replies")
+
+_CLOSE_GOING_DOWN_S = 0.3  # seconds that a provider gets to end when the server does: what there is has to be stored
 
 
 class ReplyStream:
     """The text of one running reply, and its way to the session's connections.
+
+    Args:
+        adopt: Gets the task of a provider that does not end, and keeps it for as long as that takes.
 
     Attributes:
         text: All of it so far, as of the last chunk.
@@ -43,6 +48,7 @@ class ReplyStream:
         journal: Journal,
         threads: DatabaseThreads,
         is_continued: bool,
+        adopt: Callable[[asyncio.Task[None]], None],
     ) -> None:
         self.reply_id = reply_id
         self.session_id = session_id
@@ -56,6 +62,7 @@ class ReplyStream:
         self._journal = journal
         self._threads = threads
         self._is_continued = is_continued
+        self._adopt = adopt
         self._fresh: list[str] = []  # pieces that are not in `text` yet
         self._length = 0  # characters, those pieces included
         self._sent = 0  # characters that were broadcast
@@ -63,28 +70,30 @@ class ReplyStream:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._checkpoint_due = asyncio.Event()
         self._renewed_at = self._began  # when the lease was last renewed, monotonic seconds
-        self._reader: asyncio.Task[None] | None = None
+        self._reader: ReplyReader | None = None
+        self._said: tuple[str, ...] = ()  # what the conversation holds, the newest first
+        self._prompt_tokens = 0  # about
         self._is_stopped = False
         self._is_interrupted = False
 
     def stop(self) -> None:
         """The person has read enough."""
         self._is_stopped = True
-        self._cancel_reader()
+        self._cut()
 
     def interrupt(self) -> None:
         """The server is going down."""
         self._is_interrupted = True
-        self._cancel_reader()
+        self._cut(_CLOSE_GOING_DOWN_S)
 
     def lose(self) -> None:
         """Another process has taken over."""
         self.is_lost = True
-        self._cancel_reader()
+        self._cut()
 
-    def _cancel_reader(self) -> None:
+    def _cut(self, close_s: float = CLOSE_S) -> None:
         if self._reader is not None:
-            self._reader.cancel()
+            self._reader.cut(close_s=close_s)
 
     async def run(self, backend: Choice, context: RouteContext) -> str:
         """Read the provider to the end and return the state: complete, or stopped.
@@ -92,50 +101,41 @@ class ReplyStream:
         Raises:
             ChatError: LLM_TIMEOUT, REPLY_INTERRUPTED, or what the provider raised.
         """
-        self._reader = asyncio.create_task(self._read(backend, context))
+        self._reader = ReplyReader(lambda: self._ask(backend, context), self._take, self._abandon)
         if self._is_stopped or self._is_interrupted:
-            self._reader.cancel()
+            self._cut()
         try:
-            await self._reader
-        except asyncio.CancelledError:
-            if not (self._is_stopped or self._is_interrupted or self.is_lost):
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise  # it is we who are cancelled
-                # The provider's own cancellation, of something inside it: a failure like any other.
-                spec = REPLY_INTERRUPTED if self.text else LLM_UNAVAILABLE
-                raise ChatError(spec, detail="the provider was cancelled") from None
+            await self._reader.end()
         finally:
-            self._reader.cancel()
             self._flush()
             self.figures.total_ms = self._elapsed_ms()
+            self._count_tokens(self._reader)
             self.is_open = False
+            context.private_texts = (self.text, *self._said)  # a long history is looked for up to a bound
+            context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
         if self._is_interrupted and not self._is_stopped:
             raise ChatError(REPLY_INTERRUPTED, detail="the server is going down")
         if not self.text and not self._is_stopped and not self.is_lost:
             raise ChatError(LLM_UNAVAILABLE, detail="the provider's answer was empty")
         return ReplyPhase.STOPPED if self._is_stopped else ReplyPhase.COMPLETE
 
-    async def _read(self, backend: Choice, context: RouteContext) -> None:
-        settings = conf.chat()
-        request = await self._threads.run(self._request, backend, settings.history_messages)
+    async def _ask(self, backend: Choice, context: RouteContext) -> tuple[Pieces, Deadlines]:
+        request = await self._threads.run(self._request, backend, conf.chat().history_messages)
         context.attempt = request.attempt
-        said = tuple(turn.content for turn in reversed(request.turns))
-        deadlines = backend.deadlines(request.model_id)
+        self._said = tuple(turn.content for turn in reversed(request.turns))
+        self._prompt_tokens = window.prompt_tokens(request, backend.context_tokens(request.model_id))
         await backend.warm_up_for(request.model_id)
         self._began = time.monotonic()  # what is loaded with the first reply is not this reply's time
-        try:
-            async with aclosing(_closable(backend.stream(request))) as pieces:
-                async for piece in _timed(pieces, deadlines):
-                    if isinstance(piece, Usage):
-                        self.figures.usage = piece
-                    else:
-                        self._take(_storable(piece))
-                        if self._length > settings.max_reply_chars:
-                            raise ChatError(REPLY_INTERRUPTED, detail=f"over {settings.max_reply_chars} characters")
-        finally:
-            self._gather()
-            context.private_texts = (self.text, *said)  # the newest first: a long history is looked for up to a bound
-            context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
+        return backend.stream(request), backend.deadlines(request.model_id)
+
+    def _count_tokens(self, reader: ReplyReader) -> None:
+        """Providers count at the end. What they were not let finish, or never count, is estimated: it was not free."""
+        if self.figures.usage is None and (self.text or (reader.is_cut and reader.has_asked)):
+            self.figures.usage = Usage(self._prompt_tokens, window.estimate(self.text) if self.text else 0)
+
+    def _abandon(self, task: asyncio.Task[None]) -> None:
+        log.warning("chat.provider_abandoned", reply_id=self.reply_id)
+        self._adopt(task)
 
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
         reply, messages = sessions.conversation(self.reply_id, limit)
@@ -148,14 +148,20 @@ class ReplyStream:
 
     # --- Chunks ---
 
-    def _take(self, piece: str) -> None:
-        if self.figures.first_token_ms is None and piece:
+    def _take(self, piece: str | Usage) -> None:
+        if isinstance(piece, Usage):
+            self.figures.usage = piece
+            return
+        text, settings = _storable(piece), conf.chat()
+        if self.figures.first_token_ms is None and text:
             self.figures.first_token_ms = self._elapsed_ms()
-        self._fresh.append(piece)
-        self._length += len(piece)
+        self._fresh.append(text)
+        self._length += len(text)
         if self._flush_timer is None:
-            delay_s = conf.chat().chunk_ms / 1000 if self._sent else 0  # the first words at once
+            delay_s = settings.chunk_ms / 1000 if self._sent else 0  # the first words at once
             self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+        if self._length > settings.max_reply_chars and self._reader is not None:
+            self._reader.cut(ChatError(REPLY_INTERRUPTED, detail=f"over {settings.max_reply_chars} characters"))
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self._began) * 1000)
@@ -225,41 +231,6 @@ class ReplyStream:
         except Exception as exc:
             log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
             return False
-
-
-async def _timed(pieces: AsyncIterator[str | Usage], deadlines: Deadlines) -> AsyncIterator[str | Usage]:
-    """Pass the pieces on, or say which limit was over: before the first piece, between two, or in all."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + deadlines.total_s
-    limit_s, spec = deadlines.first_token_s, LLM_TIMEOUT
-    while True:
-        until = min(loop.time() + limit_s, deadline)
-        limit = asyncio.timeout_at(until)
-        try:
-            async with limit:
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise  # the provider's own, about something else
-            what = "the reply's total time is over" if until == deadline else f"no token within {limit_s} s"
-            raise ChatError(spec, detail=what) from exc
-        yield piece
-        if not isinstance(piece, Usage):
-            limit_s = deadlines.next_token_s
-            spec = REPLY_INTERRUPTED if piece else spec  # an empty one: the model is thinking
-
-
-async def _closable(pieces: AsyncIterator[str | Usage]) -> Any:
-    """A generator around any iterator, so that it can be closed, and closes what it wraps."""
-    try:
-        async for piece in pieces:
-            yield piece
-    finally:
-        aclose = getattr(pieces, "aclose", None)
-        if aclose is not None:
-            await aclose()
 
 
 def _storable(piece: str) -> str:

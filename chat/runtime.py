@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 
-from chat import access, conf, protocol
+from chat import access, conf, protocol, telemetry
 from chat.activity import Activity
 from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
@@ -29,10 +28,11 @@ from chat.ownership import Ownership
 from chat.redis_gate import RedisGate
 from chat.repair import Repairs
 from chat.replies import Replies
+from errors.loggers import get_logger
 from errors.rows import row_writer
 from errors.taxonomy import CLOSE_RESTARTING
 
-log = structlog.stdlib.get_logger("chat.runtime")
+log = get_logger("chat.runtime")
 
 _LAST_REQUESTS_S = 0.05  # seconds for what was in its handler when we began to go down
 _LAST_ROWS_S = 1.5  # seconds for failure rows that wait
@@ -54,6 +54,10 @@ def current() -> Runtime:
 def is_any_draining() -> bool:
     """Whether this process is going down. For the readiness probe, which runs on another thread."""
     return any(runtime.is_draining for runtime in tuple(_of_loop.values()))
+
+
+telemetry.JOURNAL_WAITING.set_function(lambda: sum(each.journal.waiting for each in tuple(_of_loop.values())))
+telemetry.QUERIES_WAITING.set_function(lambda: sum(each.threads.waiting for each in tuple(_of_loop.values())))
 
 
 @asynccontextmanager
@@ -81,9 +85,11 @@ class Runtime:
     def __init__(self) -> None:
         chat = conf.chat()
         queue_size, timeout_s = chat.database_queue_size, chat.database_timeout_s
-        self.threads = DatabaseThreads("chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s)
+        self.threads: DatabaseThreads = DatabaseThreads(
+            "chat-query", chat.database_threads, queue_size=queue_size, timeout_s=timeout_s
+        )
         self.id = uuid.uuid4().hex
-        self.journal = Journal(runner=self.id)
+        self.journal: Journal = Journal(runner=self.id)
         self.hub = Hub()
         self.activity = Activity(self.hub)
         self.backend = registry.load()
@@ -100,9 +106,11 @@ class Runtime:
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
         self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
-        self.hub.on_behind = self.heartbeat.beat_now
+        self.hub.on_behind, self.hub.on_gap = self.heartbeat.beat_now, self.heartbeat.look_at
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
+        self._going_down = asyncio.Lock()
+        self._is_down = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.ownership = Ownership(self.threads, self.spawn)
         for work in (
@@ -114,6 +122,7 @@ class Runtime:
             self.redis.keep_probing(),
             self.leases.keep_leases(),
             self.heartbeat.keep_beating(),
+            self.heartbeat.keep_looking(),
             self.backend.warm_up(),
         ):
             self.spawn(work)
@@ -142,6 +151,7 @@ class Runtime:
         """Go down: everybody is told goodbye, replies end, sockets close, what is queued is written, tasks end.
 
         New connections are told goodbye, and messages are refused, from the first moment on. Each step is bounded.
+        Who asks for it again waits for the first one, and goes on only where that was cut off.
 
         Args:
             patience_s: Seconds that running replies may go on; connections without one are closed meanwhile.
@@ -149,6 +159,12 @@ class Runtime:
             closes_s: Seconds for clients to answer the close.
         """
         self.is_draining = True
+        async with self._going_down:
+            if not self._is_down:
+                await self._go_down(patience_s, ends_s, closes_s)
+                self._is_down = True
+
+    async def _go_down(self, patience_s: float, ends_s: float, closes_s: float) -> None:
         for connection in tuple(self.connections.values()):
             connection.push(self.goodbye())
         await asyncio.sleep(min(_LAST_REQUESTS_S, patience_s))

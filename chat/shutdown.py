@@ -15,12 +15,11 @@ import sys
 import threading
 from typing import Any
 
-import structlog
-
 from chat import conf, runtime
+from errors.loggers import get_logger
 from errors.taxonomy import SERVER_BUSY
 
-log = structlog.stdlib.get_logger("chat.shutdown")
+log = get_logger("chat.shutdown")
 
 _LAST_RESORT_S = 1.0  # seconds past the grace; a thread or a loop that hangs must not hold the process
 _LEAVE_S = 1.0  # seconds for the interpreter to end when everything is done; threads that are stuck would hold it

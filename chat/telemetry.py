@@ -10,6 +10,8 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
 CONNECTIONS = Gauge("chat_connections", "Open connections of this process.")
+JOURNAL_WAITING = Gauge("chat_journal_waiting", "Messages and other writes that wait for their commit.")
+QUERIES_WAITING = Gauge("chat_queries_waiting", "Look-ups of sockets that wait for a thread.")
 REPLIES_RUNNING = Gauge("chat_replies_running", "Replies being written in this process.")
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import include, path, re_path
 
-from chat import api, conf, views
+from chat import api, conf, scrape, views
 from chat.consumers import ChatConsumer
 from chat.refusal import refuse_socket
 
@@ -16,11 +18,15 @@ urlpatterns = [
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("errors/", include("errors.urls")),
+    path("metrics/prometheus", scrape.prometheus, name="metrics"),
     path("", api.urls),
-    re_path(r"^(?!(?:login|logout|errors)$).*$", api.not_found),  # those get their slash from Django
+    re_path(r"^(?!(?:login|logout|errors)$).*$", views.not_found),  # those get their slash from Django
 ]
 
-websocket_urlpatterns = [
-    path(f"{conf.chat().path_prefix.lstrip('/')}/ws", ChatConsumer.as_asgi()),
-    re_path(r"^.*$", refuse_socket),  # type: ignore[arg-type]  # the stubs know Django's views only
-]
+
+def websocket_urlpatterns() -> list[Any]:
+    """Made when they are asked for: of a mistake in the settings the system checks tell, and no import fails of it."""
+    return [
+        path(f"{conf.chat().path_prefix.lstrip('/')}/ws", ChatConsumer.as_asgi()),
+        re_path(r"^.*$", refuse_socket),  # type: ignore[arg-type]  # the stubs know Django's views only
+    ]

@@ -1,4 +1,4 @@
-"""The pages: sign-in, sign-out, and the one page on which everything else happens in the browser."""
+"""The pages: sign-in, sign-out, the one on which everything else happens in the browser, and what leads nowhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from chat import conf
+from chat import api_errors, conf, page_modules
+from errors.exceptions import ChatError
+from errors.taxonomy import NOT_FOUND
 
 
 @never_cache
@@ -21,7 +26,8 @@ from chat import conf
 @login_required(login_url="chat:login")
 def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
-    return render(request, "chat/page.html", {"page": _page_facts(request, session_id)})
+    facts = {"page": _page_facts(request, session_id), "modules": page_modules.names()}
+    return render(request, "chat/page.html", facts)
 
 
 def _page_facts(request: HttpRequest, session_id: UUID | None) -> dict[str, Any]:
@@ -47,3 +53,16 @@ class LoginView(auth_views.LoginView):
 
 class LogoutView(auth_views.LogoutView):
     next_page = "chat:login"
+
+
+@csrf_exempt  # it changes nothing, and a missing token would be answered by another page
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Any other address: a page for who reads it in a browser, the one error shape of the API for everybody else."""
+    response: HttpResponse
+    if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
+        # Without the request: it asks for no session, and works when the database does not.
+        response = HttpResponse(render_to_string("chat/not_found.html", {"home_url": reverse("chat:page")}), status=404)
+    else:
+        response = api_errors.respond(request, ChatError(NOT_FOUND))
+    patch_vary_headers(response, ["Accept"])
+    return response

@@ -165,10 +165,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHAT: dict[str, Any] = from_environment("CHAT", ChatSettings, os.environ)
 ERRORS: dict[str, Any] = from_environment("ERRORS", ErrorsSettings, os.environ)
 LLM: dict[str, Any] = from_environment("LLM", LlmSettings, os.environ)
-_PREFIX = CHAT.get("path_prefix", ChatSettings().path_prefix)
-ERRORS.setdefault("help_url", f"{_PREFIX}/errors/{{code}}")
-ERRORS.setdefault("home_url", f"{_PREFIX}/")
-ERRORS.setdefault("conversation_link", "chat.admin_links.conversation")
 if DEBUG:
     CHAT.setdefault("allowed_origins", (f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"))
     CHAT.setdefault("fault_commands", True)

@@ -13,6 +13,7 @@ furnish(admin.site)
 
 _PREFIX = conf.chat().path_prefix.lstrip("/")
 
+handler404 = "chat.views.not_found"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="chat:page"), name="home"),
     path(f"{_PREFIX}/", include("chat.urls")),

@@ -8,9 +8,10 @@ import time
 from collections import deque
 from typing import TextIO
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 LINES_DROPPED = Counter("chat_log_lines_dropped", "Log lines that the log's queue had no room for.")
+LINES_WAITING = Gauge("chat_log_lines_waiting", "Log lines that are not written yet.")
 
 _QUEUE_SIZE = 10_000  # lines
 _LINGER_S = 0.01  # seconds that lines gather: to wake the thread for each would cost more than to write it
@@ -32,6 +33,11 @@ class BackgroundHandler(logging.Handler):
     def createLock(self) -> None:
         """Nothing to hold while a record is taken: appending is one step."""
         self.lock = None
+
+    @property
+    def waiting(self) -> int:
+        """Lines that are not written yet."""
+        return len(self._records)
 
     def emit(self, record: logging.LogRecord) -> None:
         if len(self._records) >= _QUEUE_SIZE:

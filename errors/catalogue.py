@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from errors import conf
@@ -37,9 +36,4 @@ def specs() -> tuple[ErrorSpec, ...]:
     return tuple(found.values())
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "ERRORS":
-        specs.cache_clear()
-
-
-setting_changed.connect(_forget)
+conf.forget_when(("ERRORS",), specs.cache_clear)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.apps.config import AppConfig
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
@@ -36,6 +37,19 @@ def settings_are_valid(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
                 )
             )
     return problems + _links_lead_somewhere()
+
+
+@register()
+def theme_is_installed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The admin's pages are made of the theme's: without it they are not found, or are Django's with parts missing."""
+    names = [config.name for config in apps.get_app_configs()]
+    if "django.contrib.admin" not in names:
+        return []
+    if "unfold" in names[: names.index("django.contrib.admin")]:
+        return []
+    problem = "comes after" if "unfold" in names else "is missing; it belongs before"
+    hint = 'INSTALLED_APPS = ["unfold", "django.contrib.admin", ...]'
+    return [Error(f"INSTALLED_APPS: 'unfold' {problem} 'django.contrib.admin'.", hint=hint, id="errors.E005")]
 
 
 def _links_lead_somewhere() -> list[CheckMessage]:

@@ -62,6 +62,7 @@ def row_of(failure: Failure) -> Row:
         _fit("user_id", context.user_id),
         _fit("session_id", context.session_id),
         _fit("connection_id", context.connection_id),
+        _fit("address", context.address),
         _fit("ref", context.ref),
         _fit("reply_id", context.reply_id),
         _fit("in_reply_to", context.in_reply_to),

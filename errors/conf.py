@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -37,6 +37,7 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         1  # seconds; one traceback text per cause in this time, the rest point to it
     )
     secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
+    # Where the three below are not set, an app that has such pages says where they are (`offer`).
     help_url: str = ""  # address of a code's page, such as "/chat/errors/{code}"; frames carry it unless it is empty
     home_url: str = ""  # where the error pages lead back to
     conversation_link: str = (
@@ -44,9 +45,32 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     )
 
 
+def forget_when(names: Collection[str], *forget: Callable[[], object]) -> None:
+    """Call each of `forget` when one of these settings changes, or any if none is named: in tests, where they do."""
+
+    def listen(*, setting: str, **_: object) -> None:
+        if not names or setting in names:
+            for each in forget:
+                each()
+
+    setting_changed.connect(listen, weak=False)
+
+
 @functools.cache
 def errors() -> ErrorsSettings:
-    return read("ERRORS", ErrorsSettings)
+    offered = {key: value for give in _offers for key, value in give().items()}
+    return check("ERRORS", {**offered, **getattr(django_settings, "ERRORS", {})}, ErrorsSettings)
+
+
+_offers: list[Callable[[], Mapping[str, str]]] = []
+
+
+def offer(give: Callable[[], Mapping[str, str]]) -> None:
+    """Let the app that has the pages say where they are; what a project sets in ERRORS wins."""
+    _offers.append(give)
+
+
+forget_when(("ERRORS",), errors.cache_clear)
 
 
 def read(name: str, kind: type[Settings]) -> Settings:
@@ -113,11 +137,3 @@ def _parse(variable: str, text: str, hint: Any) -> Any:
 def _suggestion(word: str, known: Any) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else "."
-
-
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "ERRORS":
-        errors.cache_clear()
-
-
-setting_changed.connect(_forget)

@@ -16,6 +16,7 @@ class RouteContext:
     Attributes:
         outcome: What became of the message so far; the handler says so when it is stored.
         attempt: Of a reply: which attempt at answering the message this is.
+        address: Where the connection or the request came from, past the proxies; for staff only.
         private_texts: What was said. It is replaced wherever it shows up in an exception, and never logged.
     """
 
@@ -29,6 +30,7 @@ class RouteContext:
     in_reply_to: str | None = None
     outcome: Outcome = Outcome.REJECTED
     attempt: int | None = None
+    address: str | None = None
     private_texts: tuple[str, ...] = field(default=(), repr=False)
 
     def without_private_texts(self) -> RouteContext:
@@ -44,4 +46,5 @@ class RouteContext:
             self.in_reply_to,
             self.outcome,
             self.attempt,
+            self.address,
         )

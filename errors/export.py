@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC
 from typing import Any
 
-import structlog
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q, QuerySet
@@ -18,9 +17,10 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from errors.loggers import get_logger
 from errors.models import RoutingFailure
 
-log = structlog.stdlib.get_logger("errors")
+log = get_logger("errors")
 
 MAX_ROWS = 10_000  # rows of one file; narrowing the time gives the others
 _PAGE_ROWS = 500  # rows of one query

@@ -11,10 +11,10 @@ from time import monotonic
 
 import msgspec
 from django.conf import settings
-from django.core.signals import setting_changed
 from django.utils import translation
 
 from errors import links, metrics, report, translator
+from errors.conf import forget_when
 from errors.context import RouteContext
 from errors.taxonomy import SERVICE_ERROR, Action, ErrorSpec, Outcome, Stage
 
@@ -143,12 +143,7 @@ def _sentence(spec: ErrorSpec) -> str:
     return found[1]
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting in {"LANGUAGE_CODE", "LOCALE_PATHS", "USE_I18N"}:
-        _sentences.clear()
-
-
-setting_changed.connect(_forget)
+forget_when(("LANGUAGE_CODE", "LOCALE_PATHS", "USE_I18N"), _sentences.clear)
 
 
 def new_reference() -> str:

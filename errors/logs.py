@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import textwrap
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 import structlog
 from django.utils.functional import Promise
 
-from errors.background import BackgroundHandler
+from errors.background import LINES_WAITING, BackgroundHandler
+from errors.log_text import MAX_TRACEBACK_CHARS, indented, visible
 from errors.log_values import redact_value
 from errors.redaction import redact_end
 
 RECORDED = "chat.routing_failed"  # the line of a recorded failure; its texts were redacted with the message at hand
 
 _MAX_VALUE_CHARS = 20_000  # characters of one value of another library's record, its beginning
-_MAX_TRACEBACK_CHARS = 20_000  # characters of a traceback that is no recorded failure's, its end
 
 # Applied to structlog's events and to the standard library's records alike.
 _SHARED: list[Any] = [
@@ -82,7 +81,9 @@ def configure(*, as_json: bool, level: str) -> None:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    root.handlers = [BackgroundHandler(sys.stderr, formatter(as_json=as_json))]
+    handler = BackgroundHandler(sys.stderr, formatter(as_json=as_json))
+    LINES_WAITING.set_function(lambda: handler.waiting)
+    root.handlers = [handler]
     root.setLevel(logging.INFO)
     for name in ("errors", "chat"):
         logging.getLogger(name).setLevel(level)
@@ -107,7 +108,7 @@ def _without_empty(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[
 
 
 # The fields of `chat.routing_failed` are there even when unknown, so that a query need not ask whether they are.
-_ALWAYS = frozenset({"user_id", "session_id", "connection_id", "message_type", "ref"})
+_ALWAYS = frozenset({"user_id", "session_id", "connection_id", "address", "message_type", "ref"})
 
 
 def _made(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -128,18 +129,13 @@ _NOT_TEXT = frozenset({"_record", "_from_structlog", "exc_info"})  # for the pro
 def _redacted_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Exceptions that nobody recorded as a failure (a task that died, a framework's own) quote secrets too."""
     if event.get("exception") and event["event"] != RECORDED:
-        event["exception"] = redact_end(event["exception"], _MAX_TRACEBACK_CHARS)
+        event["exception"] = redact_end(event["exception"], MAX_TRACEBACK_CHARS)
     return event
 
 
 def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """For the readable log: no value can begin a line or steer a terminal, and a traceback's lines are indented."""
-    shown = {_visible(key): _visible(value) if isinstance(value, str) else value for key, value in event.items()}
+    shown = {visible(key): visible(value) if isinstance(value, str) else value for key, value in event.items()}
     if event.get("exception"):
-        text = _visible(event["exception"].rstrip(), but="\n")
-        shown["exception"] = textwrap.indent(text, "    ", lambda line: True)
+        shown["exception"] = indented(event["exception"])
     return shown
-
-
-def _visible(text: str, *, but: str = "") -> str:
-    return "".join(char if char.isprintable() or char in but else repr(char)[1:-1] for char in text)

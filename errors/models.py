@@ -37,6 +37,8 @@ class RoutingFailure(models.Model):
     user_id = models.CharField(_("user"), max_length=255, blank=True)
     session_id = models.CharField(_("session"), max_length=128, blank=True)
     connection_id = models.CharField(_("connection"), max_length=64, blank=True)
+    # With a default of the database's own: a process of the release before goes on writing rows after `migrate`.
+    address = models.CharField(max_length=64, blank=True, default="", db_default="")
     ref = models.CharField(max_length=64, blank=True)
     reply_id = models.CharField(_("reply"), max_length=64, blank=True)
     in_reply_to = models.CharField(max_length=64, blank=True)

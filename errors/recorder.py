@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import logging
 
-import structlog
 from django.utils.functional import lazy
 from prometheus_client import Counter
 
@@ -16,9 +15,10 @@ from errors import conf, logs, metrics
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
+from errors.loggers import get_logger
 from errors.rows import row_writer
 
-log = structlog.stdlib.get_logger("errors")
+log = get_logger("errors")
 
 
 def record(exc: Exception, context: RouteContext) -> Failure:
@@ -47,6 +47,7 @@ def _write_line(failure: Failure, exc: Exception) -> None:
         "user_id": context.user_id,
         "session_id": context.session_id,
         "connection_id": context.connection_id,
+        "address": context.address,
         "message_type": context.message_type,
         "ref": context.ref,
         "reply_id": context.reply_id,

@@ -15,7 +15,6 @@ from itertools import compress, count
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
-from django.core.signals import setting_changed
 
 from errors import conf
 
@@ -217,9 +216,4 @@ def _password_of(url: str) -> str:
         return ""
 
 
-def _forget(**_: object) -> None:
-    _known_secrets.cache_clear()
-    _kept_answer.cache_clear()
-
-
-setting_changed.connect(_forget)
+conf.forget_when((), _known_secrets.cache_clear, _kept_answer.cache_clear)

@@ -36,7 +36,7 @@ _LOST = "(the words are lost)"
 class Cause:
     type: str  # dotted, as "django.db.utils.OperationalError"
     message: str  # redacted
-    where: str  # "errors/report.py:12 in build"; empty if it was never raised
+    where: str  # "build in errors/report.py:12"; empty if it was never raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +185,21 @@ def _where(tb: TracebackType | None) -> str:
         return ""
     while tb.tb_next is not None:
         tb = tb.tb_next
-    code = tb.tb_frame.f_code
-    return _place(code.co_qualname, code.co_filename, tb.tb_lineno)
+    code, module = tb.tb_frame.f_code, tb.tb_frame.f_globals.get("__name__")
+    return _place(code.co_qualname, module if type(module) is str else "", code.co_filename, tb.tb_lineno)
 
 
 @functools.lru_cache(maxsize=_MAX_FINGERPRINTS)
-def _place(function: str, path: str, line: int) -> str:
-    """The last three parts of the path: enough to find the file, nothing about where the project is installed."""
-    short = "/".join(path.replace("\\", "/").split("/")[-3:])
-    return f"{function} in {short}:{line}"
+def _place(function: str, module: str, path: str, line: int) -> str:
+    """As "renew in chat/sessions.py:43": the file as its module is imported, wherever the project is installed."""
+    file = path.replace("\\", "/").rpartition("/")[2]
+    name = file.partition(".")[0]
+    package, _, last = module.rpartition(".")
+    if name == "__init__":
+        package = module
+    elif name != last:
+        package = ""  # started as a script, or made of a text: what the module is called does not lead to the file
+    return f"{function} in {package.replace('.', '/')}/{file}:{line}" if package else f"{function} in {file}:{line}"
 
 
 @functools.lru_cache(maxsize=_MAX_FINGERPRINTS)

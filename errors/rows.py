@@ -37,10 +37,15 @@ class RowWriter:
         self._is_connected = False
         self._thread: threading.Thread | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Failures that are neither written nor given up; one that has not been told yet counts."""
+        return self._unwritten + len(self._unsettled)
+
     def put(self, failure: Failure) -> None:
         """Queue one row; it is written once the failure is settled. Never waits; a full queue drops and counts it."""
         with self._changed:
-            if self._unwritten + len(self._unsettled) >= conf.errors().row_queue_size:
+            if self.waiting >= conf.errors().row_queue_size:
                 metrics.ROWS_DROPPED.inc()
                 return
             if self._thread is None or not self._thread.is_alive():
@@ -156,4 +161,5 @@ def _rows(failures: list[Failure]) -> list[columns.Row]:
 
 
 row_writer = RowWriter()
+metrics.ROWS_WAITING.set_function(lambda: row_writer.waiting)
 atexit.register(row_writer.flush, _EXIT_FLUSH_S, unsettled_too=True)

@@ -149,8 +149,8 @@ def _service(
     return ErrorSpec(code, Category.SERVICE, message, why, remedy, status, actions, name=name)
 
 
-def _rate_limit(code: str, message: Words, *, why: Words, remedy: Words) -> ErrorSpec:
-    return ErrorSpec(code, Category.RATE_LIMIT, message, why, remedy, 429, (Action.RETRY,))
+def _rate_limit(code: str, message: Words, *, why: Words, remedy: Words, name: str = "") -> ErrorSpec:
+    return ErrorSpec(code, Category.RATE_LIMIT, message, why, remedy, 429, (Action.RETRY,), name=name)
 
 
 _RETRY_OR_SWITCH = (Action.RETRY, Action.SWITCH_MODEL)
@@ -291,8 +291,18 @@ REGISTRATION_FAILED = _service(
 # --- rate limit: too much at once; the time to wait is always told ----------------------------------------------------
 TOO_MANY_REQUESTS = _rate_limit(
     "TOO_MANY_REQUESTS", _("You are sending messages too quickly."),
-    why=_("There is a limit on messages, and on answers being written, per person."),
+    why=_("There is a limit on messages per person."),
     remedy=_("Wait for the stated time, then send it again."),
+)  # fmt: skip
+TOO_MANY_ANSWERS = _rate_limit(
+    "TOO_MANY_REQUESTS", _("Your other answers are still being written."),
+    why=_("There is a limit on answers that are written at once, per person."),
+    remedy=_("Wait until one of them is finished, or stop it."), name="TOO_MANY_ANSWERS",
+)  # fmt: skip
+ALLOWANCE_USED_UP = _rate_limit(
+    "TOO_MANY_REQUESTS", _("You have used up what you may ask for today."),
+    why=_("There is a limit on what the assistant reads and writes per person and day."),
+    remedy=_("Come back after the stated time."), name="ALLOWANCE_USED_UP",
 )  # fmt: skip
 CONNECTION_LIMIT_EXCEEDED = _rate_limit(
     "CONNECTION_LIMIT_EXCEEDED", _("Too many connections are open for your account."),
@@ -306,5 +316,5 @@ CATALOGUE: tuple[ErrorSpec, ...] = (
     SESSION_ENDED, DUPLICATE_MISMATCH, MODEL_UNKNOWN, CONTEXT_TOO_LONG,
     LLM_UNAVAILABLE, LLM_TIMEOUT, LLM_OVERLOADED, LLM_REFUSED, REPLY_INTERRUPTED, DATABASE_ERROR, SERVER_BUSY,
     SERVICE_ERROR, REGISTRATION_FAILED,
-    TOO_MANY_REQUESTS, CONNECTION_LIMIT_EXCEEDED,
+    TOO_MANY_REQUESTS, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP, CONNECTION_LIMIT_EXCEEDED,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 
 from chat.conf import ChatSettings
 from tests.environment import clean
@@ -233,12 +234,35 @@ async def test_one_process_restarts_and_nobody_loses_anything(deployment: Deploy
     deployment.processes[0].start()
 
 
-def test_the_unit_gives_a_process_longer_than_it_takes_to_end() -> None:
+def read_unit(name: str) -> configparser.RawConfigParser:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(ROOT / "deploy" / "switchboard@.service")
-    service = unit["Service"]
+    assert unit.read(ROOT / "deploy" / name)
+    return unit
+
+
+def test_the_unit_gives_a_process_longer_than_it_takes_to_end() -> None:
+    service = read_unit("switchboard@.service")["Service"]
     assert float(service["TimeoutStopSec"]) > ChatSettings().stop_grace_s + 2
     assert service["ExecStart"] == "/srv/switchboard/deploy/daphne.sh"
     assert os.access(ROOT / "deploy" / "daphne.sh", os.X_OK)
     assert "PORT=%i" in service["Environment"]
+
+
+def test_old_failures_are_deleted_every_night() -> None:
+    """By the command that there is, as the user and with the environment of the processes; a night that was missed is
+    made up for."""
+    timer, service = read_unit("switchboard-prune.timer"), read_unit("switchboard-prune.service")["Service"]
+    assert re.fullmatch(r"\*-\*-\* \d\d:\d\d:00", timer["Timer"]["OnCalendar"])
+    assert timer["Timer"]["Persistent"] == "true"
+    assert "Unit" not in timer["Timer"]  # of the same name
+    assert timer["Install"]["WantedBy"] == "timers.target"
+    assert service["Type"] == "oneshot"
+    python, script, command = service["ExecStart"].split()
+    assert (python, script) == ("/srv/switchboard/.venv/bin/python", "manage.py")
+    assert command in get_commands()
+    of_processes = read_unit("switchboard@.service")["Service"]
+    for name in ("User", "WorkingDirectory", "EnvironmentFile", "ProtectSystem", "ReadWritePaths"):
+        assert service[name] == of_processes[name]
+    for name in ("switchboard-prune.service", "switchboard-prune.timer"):
+        assert f"deploy/{name}" in PAGE

@@ -108,6 +108,9 @@ async def test_an_existing_project_has_the_chat_and_its_admin(project: DocsProje
     status, transcript = olivia.get_text(f"/admin/chat/chatsession/{ack['session_id']}/change/")
     assert status == 200
     assert "hello" in transcript
+    log = (project.folder / "server.log").read_text()
+    assert re.search(rf"^chat\.routing_failed .*\breference={reference} .*\bcode=NOT_FOUND ", log, re.MULTILINE), log
+    assert "is broken" not in log
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: document.name)

@@ -119,11 +119,25 @@ class TestWhoMayOpenThePage:
         assert client.post("/chat/").status_code == 405
 
 
+class TestAnAddressThatLeadsNowhere:
+    @pytest.mark.parametrize("url", ["/chat/s/notauuid/", "/chat/nope/", "/nothing"])
+    def test_is_answered_with_a_page_in_a_browser_and_in_the_one_error_shape_elsewhere(self, url):
+        browser = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+        answer = Client().get(url, headers=browser)
+        assert (answer.status_code, answer["Vary"]) == (404, "Accept")
+        assert "There is no such page" in answer.content.decode()
+        assert Markup(answer.content.decode()).addresses[-1] == "/chat/"
+        for accept in ("application/json", "*/*"):
+            refused = Client().get(url, headers={"accept": accept})
+            assert (refused.status_code, refused["Vary"]) == (404, "Accept")
+            assert refused.json() == {"error": "This was not found.", "code": "NOT_FOUND"}
+
+
 class TestMarkup:
-    @pytest.mark.parametrize("url", ["/chat/", SESSION_URL, "/chat/login/"])
+    @pytest.mark.parametrize("url", ["/chat/", SESSION_URL, "/chat/login/", "/chat/nope/"])
     def test_executes_nothing_inline_and_fetches_nothing_elsewhere(self, url, eve):
         client = Client() if url == "/chat/login/" else eve.client
-        page = Markup(client.get(url).content.decode())
+        page = Markup(client.get(url, headers={"accept": "text/html"}).content.decode())
         assert page.inline == []
         assert len(page.ids) == len(set(page.ids))
         assert [address for address in page.addresses if not re.match(r"[/#](?!/)", address)] == []
@@ -147,6 +161,21 @@ class TestMarkup:
             files = [address.removeprefix("/static/") for address in page.addresses if address.startswith("/static/")]
             assert files
             assert [file for file in files if finders.find(file) is None] == []
+
+    def test_names_every_module_that_its_scripts_import(self, people):
+        html = people("alice").client.get("/chat/").content.decode()
+        named = re.findall(r'<link rel="modulepreload" href="/static/chat/([^"]+)">', html)
+        scripts = {str(path.relative_to(STATIC)) for pattern in ("*.js", "*.mjs") for path in STATIC.rglob(pattern)}
+        others = {"admin_site.js", "vendor/markdown-it/LICENSE.punycode.js"}
+        assert sorted(named) == sorted(scripts - others)
+
+    def test_says_what_its_buttons_are_before_a_script_runs(self, people):
+        html = people("alice").client.get("/chat/").content.decode()
+        buttons = re.findall(r"<button(?![^>]*hidden)([^>]*)>(.*?)</button>", html, re.S)
+        assert len(buttons) == 5
+        for attributes, content in buttons:
+            assert "aria-label=" in attributes or re.sub("<.*?>", "", content).strip()
+        assert 'placeholder="Write a message"' in html
 
     def test_hands_its_facts_to_the_scripts(self, eve, configure):
         configure(fault_commands=False, max_content_chars=123)

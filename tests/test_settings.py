@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "CHAT_SINGLE_PROCESS=maybe": ("CHAT_SINGLE_PROCESS", "'maybe'", "true or false"),
     "CHAT_ALLOWED_ORIGINS=https://a.b/": ("CHAT_ALLOWED_ORIGINS", "'https://a.b/'", "scheme://host"),
     "CHAT_PATH_PREFIX=chat/": ("CHAT_PATH_PREFIX", "'chat/'", "as /chat"),
+    "CHAT_METRICS_TOKEN=canary-pw-5e1d": ("CHAT_METRICS_TOKEN", "at least 16"),
     "DATABASE_URL=nonsense": ("DATABASE_URL", "sqlite:///PATH"),
     f"DATABASE_URL=mysql://app:{CANARY}@db/prod": ("DATABASE_URL", "postgres://"),
     f"DATABASE_URL=postgres://app:{CANARY}@db:port/prod": ("DATABASE_URL", "postgres://"),

@@ -46,6 +46,6 @@ def _read(session_id: str, user_id: str, last_seq: int) -> Page:
         after=after,
         limit=settings.resume_page,
         max_chars=settings.outbox_chars // 2,
-        with_silent_retries=True,
+        with_silent=True,
     )
     return Page(after, found or Missed(session_id, [], top, {}), recovered)

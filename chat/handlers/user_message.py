@@ -33,6 +33,7 @@ async def handle(connection: Connection, message: protocol.UserMessage) -> None:
             duplicate=stored.duplicate,
         )
     )
+    connection.note_own(stored.session_id, stored.seq, is_new=not stored.duplicate)
     if stored.duplicate:
         return
     if connection.reaches_others(stored.session_id):

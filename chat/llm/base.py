@@ -70,6 +70,8 @@ class Backend(Protocol):
     A class may also have
 
     - `deadlines(model_id) -> Deadlines`; without it those of the settings apply;
+    - `context_tokens(model_id) -> int`: how much of a conversation it gives to the model. Where an answer is stopped
+      before the provider has counted, what was read is estimated, and is never more than this;
     - `async def warm_up()`, to load what is heavy: called when the server starts and before every reply, outside the
       reply's time. It returns at once when there is nothing left to do;
     - `async def aclose()`, to release what it holds when the server ends.
@@ -86,7 +88,8 @@ class Backend(Protocol):
         An empty piece says that the model is at work, for example thinking before it speaks: from then on the time
         between two pieces is what counts.
 
-        Time limits are the caller's. Stopping closes the iterator: release the provider's connection then.
+        Time limits are the caller's. Stopping closes the iterator: release the provider's connection then, within a
+        second; the reply ends without it after that.
 
         Raises:
             ChatError: LLM_UNAVAILABLE, LLM_TIMEOUT, LLM_OVERLOADED, LLM_REFUSED, CONTEXT_TOO_LONG before the first

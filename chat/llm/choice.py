@@ -6,14 +6,14 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Sequence
 
-import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from chat import conf
 from chat.llm.base import Backend, Deadlines, ReplyRequest, Usage
 from chat.protocol import ModelInfo
+from errors.loggers import get_logger
 
-log = structlog.stdlib.get_logger("chat.llm")
+log = get_logger("chat.llm")
 
 _MAX_ID_CHARS = 128  # characters; what a message may name and the database keeps
 _WARM_UP_S = 30.0  # seconds; longer, and replies begin without it
@@ -55,6 +55,14 @@ class Choice:
             return found
         settings = conf.chat()
         return Deadlines(settings.first_token_s, settings.next_token_s, settings.reply_total_s)
+
+    def context_tokens(self, model_id: str) -> int | None:
+        """Return how much of a conversation the provider gives to the model; None where it does not say."""
+        own = getattr(self._provider(model_id), "context_tokens", None)
+        if own is None:
+            return None
+        tokens: int = own(model_id)
+        return tokens
 
     async def warm_up(self) -> None:
         """Let every provider load what is heavy."""

@@ -6,11 +6,10 @@ import functools
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
 from chat.llm import endpoint, providers_file
 from chat.llm.providers_file import MaxTokensField, ProviderSettings
-from errors.conf import Positive, read
+from errors.conf import Positive, forget_when, read
 
 
 class LlmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,9 +60,4 @@ def providers() -> list[ProviderSettings]:
     ]
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting == "LLM":
-        llm.cache_clear()
-
-
-setting_changed.connect(_forget)
+forget_when(("LLM",), llm.cache_clear)

@@ -21,7 +21,12 @@ _WORD = re.compile(r"\S*\s*")
 _PIECE_S = 0.02  # seconds between words: fast enough to read along
 _TIMEOUT_AFTER_S = 1.0
 _SLOW_S = 10.0
-_SLOW_ANSWER = "This answer takes ten seconds on purpose: close the tab, open it again, and it goes on."
+_SLOW_ANSWER = "This answer takes ten seconds on purpose: close the tab, open it again, and it goes on. "
+_BROKEN_ANSWER = (
+    "This answer begins well, and then the provider hangs up in the middle of a sentence. What had arrived was kept, "
+    "and this is the rest of it."
+)
+ASKED_FOR = "asked for by the person"  # not the command itself: what was said is taken out of records
 
 
 class DemoBackend:
@@ -37,25 +42,26 @@ class DemoBackend:
                 yield piece
             return
         answer = demo_answers.answer(request.question, is_brief=request.model_id == "demo-brief")
-        if request.partial_text:
-            answer = f"(Continued.) {answer}"
+        if begun := request.partial_text:
+            whole = (text for text in (answer, _SLOW_ANSWER, _BROKEN_ANSWER) if text.startswith(begun))
+            answer = next(whole, f"{begun}… {answer}").removeprefix(begun)
         async for piece in _spoken(answer):
             yield piece
 
     async def _fail(self, kind: str) -> AsyncIterator[str]:
         if kind == "unavailable":
             refused = ConnectionRefusedError(111, "Connection refused")
-            raise ChatError(LLM_UNAVAILABLE, detail="/fault unavailable") from refused
+            raise ChatError(LLM_UNAVAILABLE, detail=ASKED_FOR) from refused
         if kind == "timeout":
             await asyncio.sleep(_TIMEOUT_AFTER_S)
-            raise ChatError(LLM_TIMEOUT, detail=f"no token within {_TIMEOUT_AFTER_S} s (/fault timeout)")
+            raise ChatError(LLM_TIMEOUT, detail=f"no token within {_TIMEOUT_AFTER_S} s ({ASKED_FOR})")
         if kind == "midstream":
-            async for piece in _spoken("This answer begins well, and then the provider hangs up in the middle of a "):
+            async for piece in _spoken(_BROKEN_ANSWER.partition("sentence")[0]):
                 yield piece
             reset = ConnectionResetError(104, "Connection reset by peer")
-            raise ChatError(REPLY_INTERRUPTED, detail="/fault midstream") from reset
+            raise ChatError(REPLY_INTERRUPTED, detail=ASKED_FOR) from reset
         if kind == "crash":
-            raise RuntimeError("a defect in the provider's code (/fault crash)")
+            raise RuntimeError(f"a defect in the provider's code ({ASKED_FOR})")
         if kind == "slow":
             words = _SLOW_ANSWER.split()
             for word in words:

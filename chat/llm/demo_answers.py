@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("fault", "fail", "error", "wrong"),
@@ -41,6 +43,30 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
         "set them.",
     ),
     (
+        ("what", "can", "able", "help"),
+        "I answer questions about Switchboard itself:\n\n"
+        "- how **errors** are told, and found again by their reference\n"
+        "- how to plug in a **provider**, so that a real model answers\n"
+        "- what the **admin** shows\n"
+        "- what happens when the connection breaks: **resume**\n"
+        "- how to **deploy** it\n\n"
+        "And I fail on request: send `/fault unavailable`.",
+    ),
+    (
+        ("use", "switchboard", "begin", "work", "how"),
+        "Write below and press Enter; Shift+Enter makes a new line. While I answer you may go on writing, stop me, "
+        "close the tab or change to another device: the conversation is stored, and the answer goes on. Each message "
+        "says what became of it. When something fails, the card below it says what to do and has a reference; whoever "
+        "runs this server finds the whole story under it in the admin.",
+    ),
+    (
+        ("story", "tale", "joke", "poem"),
+        "A message once set out for a database. On the way the server was killed, twice. *I shall be lost*, thought "
+        "the message, *or stored two times over.* But it carried a `ref`, and each time somebody sent it again the "
+        "database said: I know you. So it was stored once, and answered once, and nobody noticed that there had been "
+        "an adventure. That is the story; the sad ones are in the admin, under their references.",
+    ),
+    (
         ("hello", "hi", "hey", "hallo", "good"),
         "Hello! Ask me about errors, providers, the admin, reconnecting or deployment, or send `/fault unavailable` to "
         "see what a failure looks like.",
@@ -57,9 +83,9 @@ def answer(question: str, *, is_brief: bool) -> str:
     """Return the answer whose keywords the question holds most of; the first sentence of it if brief."""
     words = {word.strip(".,;:!?/`'\"()").lower() for word in question.split()}
     stems = words | {word.removesuffix("s") for word in words}
-    best = max(_ANSWERS, key=lambda entry: len(stems & set(entry[0])))
+    best = max(_ANSWERS, key=lambda entry: len(stems & set(entry[0])))  # the first of those that hold as many
     text = best[1] if stems & set(best[0]) else _DEFAULT
-    return text.split(". ")[0].rstrip(".") + "." if is_brief else text
+    return re.split(r"\.\s|\n", text)[0].rstrip(".:") + "." if is_brief else text
 
 
 def after_fault(kind: str) -> str:

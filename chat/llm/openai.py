@@ -36,6 +36,9 @@ class OpenAIBackend:
     def deadlines(self, model_id: str) -> Deadlines:
         return Deadlines(self.settings.first_token_s, self.settings.next_token_s, self.settings.total_s)
 
+    def context_tokens(self, model_id: str) -> int:
+        return self.settings.context_tokens
+
     async def warm_up(self) -> None:
         """Import the SDK and make the client, which reads the certificates: on a thread, so that nobody else waits."""
         loop = asyncio.get_running_loop()

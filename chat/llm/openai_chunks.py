@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from chat.llm import openai_faults
 from chat.llm.base import Usage
 from errors.exceptions import ChatError
+from errors.loggers import get_logger
 from errors.taxonomy import LLM_REFUSED, LLM_UNAVAILABLE, REPLY_INTERRUPTED
 
-log = structlog.stdlib.get_logger("chat.llm")
+log = get_logger("chat.llm")
 
 _DONE_S = 0.2  # seconds for the rest after them, so that the connection can be used again
 

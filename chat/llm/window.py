@@ -47,6 +47,17 @@ def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
+def prompt_tokens(request: ReplyRequest, context_tokens: int | None) -> int:
+    """Return about how many tokens a provider reads; at most those of its window, where that is known."""
+    tokens = sum(estimate(turn.content) for turn in request.turns)
+    if request.partial_text:
+        tokens += estimate(request.partial_text)
+    return tokens if context_tokens is None else min(tokens, context_tokens)
+
+
 def estimate(text: str) -> int:
-    """Return about how many tokens a turn takes. Servers count for themselves; this only chooses what to send."""
+    """Return about how many tokens a turn takes.
+
+    Servers count for themselves; this chooses what to send, and stands in where an answer ends before they have told.
+    """
     return len(text.encode()) // _BYTES_PER_TOKEN + 1 + _TOKENS_PER_TURN

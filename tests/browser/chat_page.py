@@ -53,6 +53,15 @@ class ChatPage:
         return self.page.locator(".session-title")
 
     @property
+    def heading(self) -> Locator:
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def unsent(self) -> Locator:
+        """The entries of conversations that the server does not know yet."""
+        return self.page.locator("#unsent-list .session-link")
+
+    @property
     def session_id(self) -> str:
         found = re.search(r"/s/([0-9a-f-]{36})/$", self.page.url)
         assert found, self.page.url
@@ -73,6 +82,10 @@ class ChatPage:
         self.page.get_by_role("button", name="New conversation").first.click()
         expect(self.page.get_by_role("heading", name="How can I help?")).to_be_visible()
 
+    def go_to(self, title: str) -> None:
+        """Choose a conversation from the list, and wait for nothing."""
+        self.page.get_by_role("link", name=title).first.click()
+
     def say(self, text: str) -> Locator:
         """Type a message and send it; returns it as shown."""
         self.box.fill(text)
@@ -87,6 +100,21 @@ class ChatPage:
 
     def expect_state(self, question: Locator, state: str) -> None:
         expect(question.locator(".message-meta .message-state")).to_have_text(state, timeout=ANSWER_MS)
+
+    def listen(self) -> None:
+        """Note from now on what screen readers are told."""
+        self.page.evaluate(
+            """() => {
+                window.heard = [];
+                const note = (changes) => changes.forEach(({ addedNodes }) =>
+                    addedNodes.forEach((node) => heard.push(node.textContent)));
+                new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });
+            }"""
+        )
+
+    @property
+    def heard(self) -> list[str]:
+        return list(self.page.evaluate("heard"))
 
     def reload(self) -> None:
         self.page.reload()

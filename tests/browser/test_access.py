@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import RESULTS
 from tests.services.process import wait_until
@@ -76,14 +77,20 @@ def test_axe_finds_nothing(site, sign_in, picture, width):
     look("rename")
     page.keyboard.press("Escape")
     mallory.reload()
-    page.get_by_role("button", name="End conversation").click()
+    if narrow:
+        open_list()
+        page.get_by_role("button", name="More about").first.click()
+    page.get_by_role("button", name="End conversation").last.click()
     page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    if narrow:
+        page.keyboard.press("Escape")
     expect(page.get_by_text("This conversation has ended.")).to_be_visible()
     look("ended")
     page.goto("/chat/s/00000000-0000-4000-8000-000000000000/")
     expect(mallory.card).to_be_visible()
     look("not-found")
-    for name, path in {"errors": "/chat/errors/", "error": "/chat/errors/LLM_UNAVAILABLE"}.items():
+    pages = {"errors": "/chat/errors/", "error": "/chat/errors/LLM_UNAVAILABLE", "no-page": "/chat/nope/"}
+    for name, path in pages.items():
         page.goto(path)
         look(name)
     page.context.clear_cookies()
@@ -170,6 +177,29 @@ def test_the_keyboard_is_enough(site, sign_in):
     press("Tab")
     press("Enter")
     expect(page.get_by_text("This conversation has ended.")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("button", name="New conversation")).to_be_focused()
+    expect(page.get_by_label("Model", exact=True)).to_be_disabled()
+
+
+def test_the_drawer_takes_the_focus_and_gives_it_back(site, sign_in):
+    alice = sign_in(site, "alice", viewport={"width": 390, "height": 700})
+    page, press = alice.page, alice.page.keyboard.press
+    alice.ask("Hello")
+    opener = page.locator("#sidebar-open")
+    opener.focus()
+    press("Enter")
+    expect(page.get_by_role("button", name="Close the list of conversations")).to_be_focused()
+    places = set()
+    for _ in range(12):
+        press("Tab")
+        places.add(page.evaluate("document.activeElement.closest('#sidebar, body').id"))
+    assert places <= {"sidebar", ""}  # past the last one it is the browser's turn
+    press("Escape")
+    expect(opener).to_be_focused()
+    opener.click()
+    page.set_viewport_size({"width": 1280, "height": 700})
+    alice.box.click()  # there is room for both: nothing is out of reach
+    expect(alice.box).to_be_focused()
 
 
 def test_an_input_method_keeps_its_enter(alice):
@@ -182,22 +212,34 @@ def test_an_input_method_keeps_its_enter(alice):
 
 
 def test_screen_readers_hear_finished_text_once(alice):
-    alice.page.evaluate(
-        """() => {
-            window.heard = [];
-            const note = (changes) => changes.forEach(({ addedNodes }) =>
-                addedNodes.forEach((node) => heard.push(node.textContent)));
-            new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });
-        }"""
-    )
+    alice.listen()
     alice.ask("show markdown slowly")
-    is_heard = "heard.some((text) => text.startsWith('Assistant: '))"
-    wait_until(lambda: alice.page.evaluate(is_heard), "the answer is announced")
-    heard = alice.page.evaluate("heard")
-    answers = [text for text in heard if text.startswith("Assistant: ")]
+
+    def answers_heard() -> list[str]:
+        return [text for text in alice.heard if text.startswith("Assistant: ")]
+
+    wait_until(answers_heard, "the answer is announced")
+    answers = answers_heard()
     assert len(answers) == 1
     assert "A message is stored first, then acknowledged" in answers[0]
     assert "```" not in answers[0]
+
+
+def test_screen_readers_hear_what_became_of_a_message(wired):
+    alice, wire = wired
+    alice.listen()
+    alice.ask("/fault unavailable", state="Saved, no answer")
+    alice.say("busy 1 60000")
+    expect(alice.card).to_have_count(2)
+    wire.copies_up = lambda frame: 0
+    alice.expect_state(alice.say("On its way"), "Sending")
+    error = {"code": "NOT_FOUND", "category": "validation", "message": "This was not found.", "outcome": "rejected"}
+    wire.tell({"type": "error", "ref": wire.lost[-1]["ref"], "error": {**error, "actions": []}})
+    expect(alice.card).to_have_count(3)
+    saved, repeated, refused = [text for text in alice.heard if text.startswith("Error: ")]
+    assert saved == "Error: The assistant is unavailable right now. Your message is saved."
+    assert re.search(r"Your message is saved\. Trying again by itself in \d+ s\.$", repeated)
+    assert refused == "Error: This was not found. Your message was not sent."
 
 
 def test_the_page_is_light(site, sign_in):
@@ -243,3 +285,21 @@ def test_the_client_module_works_without_the_page(alice):
     assert told["states"] == ["connecting", "open", "closed"]
     assert told["user"] == "show emoji"
     assert [message["content"] for message in alice.stored(told["session"])] == ["show emoji", told["ai"]]
+
+
+def test_no_module_waits_for_the_one_that_imports_it(site, sign_in):
+    """While the first module is on its way, all others are asked for: a chain of imports would be a chain of trips."""
+    alice = sign_in(site, "alice", path="")
+    asked: list[str] = []
+    held: list[Route] = []
+    alice.page.on("request", lambda request: asked.append(request.url))
+    alice.page.route("**/page.js", lambda route: held.append(route))
+    alice.page.goto("/chat/", wait_until="commit")
+    expect(alice.page.get_by_role("button", name="New conversation")).to_be_disabled()
+    expect(alice.box).to_be_disabled()
+    modules = alice.page.locator("link[rel=modulepreload]").evaluate_all("(links) => links.map(({ href }) => href)")
+    assert len(modules) > 30
+    wait_until(lambda: set(modules) <= set(asked), "every module is asked for")
+    held[0].continue_()
+    alice.wait_connected()
+    expect(alice.box).to_be_enabled()

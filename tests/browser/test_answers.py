@@ -98,6 +98,7 @@ def longest_task_ms(browser, page, work):
     """
     browser.start_tracing(page=page, categories=["toplevel"])
     work()
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")  # a task that is not over is in no trace
     events = json.loads(browser.stop_tracing())["traceEvents"]
     names = [event for event in events if event.get("name") == "thread_name"]
     main = {(event["pid"], event["tid"]) for event in names if event["args"]["name"] == "CrRendererMain"}

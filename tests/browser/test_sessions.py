@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ANSWER_MS
 from tests.services.process import wait_until
 
 
@@ -103,11 +104,34 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     for page in (bob, other):
         expect(page.page.get_by_role("heading", name="How can I help?")).to_be_visible()
         expect(page.page.get_by_role("link", name="Delete this")).to_have_count(0)
-    expect(other.page.get_by_text("deleted on another device")).to_be_visible()
+    expect(other.notices).to_have_text("“Delete this” was deleted on another device.")
     expect(bob.page.get_by_text("deleted on another device")).to_have_count(0)
     assert bob.visitor.get_json(f"/chat/sessions/{session_id}")[0] == 404
     bob.page.goto(f"/chat/s/{session_id}/")
-    expect(bob.card).to_contain_text("This was not found.")
+    expect(bob.card).to_contain_text("This conversation does not exist, or it is not yours.")
+    expect(bob.heading).to_have_text("Conversation not found")
+    expect(bob.box).to_be_hidden()
+    bob.card.get_by_role("button", name="New conversation").click()
+    expect(bob.page.get_by_role("heading", name="How can I help?")).to_be_visible()
+    expect(bob.box).to_be_focused()
+
+
+def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, second_device):
+    bob.ask("Stay here")
+    bob.start_new()
+    bob.ask("Going away")
+    other = second_device()
+    other.box.fill("half a sentence")
+    bob.menu("Going away", "Delete")
+    bob.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(other.notices).to_have_text("“Going away” was deleted on another device.")
+    expect(other.heading).to_have_text("New conversation")
+    expect(other.box).to_have_value("half a sentence")
+    other.go_to("Stay here")
+    expect(other.notices).to_have_count(0)
+    expect(other.box).to_have_value("")
+    other.start_new()
+    expect(other.box).to_have_value("half a sentence")
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):
@@ -123,6 +147,44 @@ def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):
     bob.ask("More")
     expect(other.titles.first).to_have_text("Talk about plums")
     expect(other.titles.nth(1)).to_have_text("Talk about dates")
+
+
+def test_the_list_says_where_an_answer_is_written_and_where_one_has_come(bob, picture):
+    bob.ask("Talk about figs")
+    bob.start_new()
+    bob.say("show markdown slowly")
+    expect(bob.replies.last).to_be_visible()
+    entry = bob.page.locator(".session-item", has_text="show markdown slowly").first
+    bob.listen()
+    bob.go_to("Talk about figs")
+    expect(bob.questions).to_have_text(re.compile("figs"))
+    expect(entry).to_contain_text("Writing")
+    picture(bob.page, "writing-elsewhere")
+    expect(entry).to_contain_text("New answer", timeout=ANSWER_MS)
+    expect(bob.page).to_have_title("(1) Talk about figs – Switchboard")
+    assert "There is a new answer in “show markdown slowly”." in bob.heard
+    picture(bob.page, "unread")
+    bob.page.set_viewport_size({"width": 390, "height": 760})
+    opener = bob.page.get_by_role("button", name="Open the list of conversations")
+    expect(opener).to_have_accessible_description("New answer")
+    picture(bob.page, "unread-390")
+    opener.click()
+    bob.go_to("show markdown slowly")
+    expect(entry).not_to_contain_text("New answer")
+    expect(opener).to_have_accessible_description("")
+    expect(bob.page).to_have_title("show markdown slowly – Switchboard")
+    bob.expect_state(bob.questions.last, "Answered")
+
+
+def test_an_answer_that_comes_while_the_tab_is_hidden_is_counted_in_its_title(bob):
+    bob.ask("Talk about figs")
+    state = "(state) => { Object.defineProperty(document, 'visibilityState', { value: state, configurable: true }); "
+    hide = state + "document.dispatchEvent(new Event('visibilitychange')); }"
+    bob.page.evaluate(hide, "hidden")
+    bob.ask("More of them")
+    expect(bob.page).to_have_title("(1) Talk about figs – Switchboard")
+    bob.page.evaluate(hide, "visible")
+    expect(bob.page).to_have_title("Talk about figs – Switchboard")
 
 
 def test_a_model_that_is_chosen_on_one_device_is_shown_on_the_other(bob, second_device):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from channels.layers import get_channel_layer
 
-from chat import groups, hub, layer_link, protocol
+from chat import groups, hub, layer_kinds, layer_link, protocol
 from chat.encoded import Encoded
 from chat.hub import Hub
 from tests.waiting import in_time, until
@@ -34,6 +34,9 @@ class Ear:
 
     def end_login(self, login_key) -> None:
         self.ended.append(login_key)
+
+    def close(self, code) -> None:
+        self.ended.append(code)
 
     async def hear(self, part: str, timeout_s: float = 5) -> None:
         await until(lambda: any(part in text for text in self.texts), f"{part} is heard", timeout_s)
@@ -89,6 +92,20 @@ async def speak(one: Hub, names: list[str], ears: list[Ear], timeout_s: float = 
             for name in deaf:
                 one.broadcast(name, said(word))
             await asyncio.sleep(0.1)
+
+
+async def acquaint(*hubs: Hub, known: int | None = None) -> None:
+    """Wait until each knows the others."""
+    known = len(hubs) - 1 if known is None else known
+    await until(lambda: all(len(one._link._peers.ids) == known for one in hubs), "the processes know each other")
+
+
+def listen(one: Hub) -> tuple[list[int], list[tuple]]:
+    """Return what the hub will say: that everybody may be behind, and who is."""
+    behind: list[int] = []
+    members: list[tuple] = []
+    one.on_behind, one.on_gap = lambda: behind.append(1), members.append
+    return behind, members
 
 
 class TestTwoProcesses:
@@ -189,6 +206,97 @@ class TestRedisComesBack:
             await speak(one, names, ears, RETURN_S + LOAD_S)
 
 
+class TestWhatWasNotHeard:
+    """Three processes: with two, each would send the other everything, whatever its groups."""
+
+    @pytest.fixture
+    async def three(self, over_redis):
+        async with working(*(hubs := [Hub() for _ in range(3)])):
+            await acquaint(*hubs)
+            yield hubs
+
+    async def test_a_dead_subscription_that_is_replaced(self, three, log_lines):
+        """It is replaced before the line counts as down: frames are lost all the same, and members are shown them."""
+        one, other, _ = three
+        (ear,) = await meet(one, other, ["g"])
+        behind, members = listen(other)
+        (shard,) = other._link._layer._get_layer()._shards
+        shard._receive_task.cancel()
+        one.broadcast("g", said("lost"))
+        await until(lambda: behind and members, "everybody is looked after, and who is in the group once it is joined")
+        assert members == [(ear,)]
+        events = [line["event"] for line in log_lines]
+        assert "chat.layer_deaf" in events
+        assert "chat.layer_silent" not in events
+
+    async def test_a_subscription_that_breaks_for_a_moment(self, three, over_redis, log_lines):
+        """The client library repairs it and says nothing; a beat that is missing among the others tells."""
+        one, other, _ = three
+        await meet(one, other, ["g"])
+        behind, _ = listen(other)
+        layer, lost = other._link._layer._get_layer(), []
+        hear = layer._shards[0]._receive_message
+
+        def lose_a_beat(message):
+            if message is not None and other.id.encode() in message["channel"] and not lost:
+                lost.append(message)
+            else:
+                hear(message)
+
+        layer._shards[0]._receive_message = lose_a_beat
+        await until(lambda: behind, "everybody is looked after")
+        assert {"chat.layer_deaf", "chat.layer_silent"}.isdisjoint(line["event"] for line in log_lines)
+
+    async def test_what_is_said_before_the_layer_has_joined_the_group(self, three, monkeypatch):
+        """A busy Redis, or a thousand groups after a deploy: whoever is in the group by then is looked after."""
+        one, other, _ = three
+        _, members = listen(other)
+        may_join, added = asyncio.Event(), []
+        layer = other._link._layer
+        add = layer.group_add
+
+        async def slow(group, channel):
+            await may_join.wait()
+            await add(group, channel)
+            added.append(group)
+
+        monkeypatch.setattr(layer, "group_add", slow)
+        ears = [Ear(), Ear()]
+        for ear in ears:
+            other.join(ear, "g")
+        one.broadcast("g", said("lost"))
+        await asyncio.sleep(0.1)
+        may_join.set()
+        await until(lambda: members, "the members are looked after")
+        assert members == [tuple(ears)]
+        other.join(Ear(), "g")  # what it needs to hear comes already
+        other._link.membership.renew()
+        await until(lambda: added.count("g") == 2, "the group is joined again")
+        await speak(one, ["g"], ears[:1])
+        assert members == [tuple(ears)]
+
+    async def test_what_two_said_to_each_other_while_they_did_not_know_of_a_third(self, over_redis, monkeypatch):
+        one, other, third, ear = Hub(), Hub(), Hub(), Ear()
+        may_greet, send = asyncio.Event(), third._link._send
+
+        async def shy(group, event):
+            if "hello" in event and not may_greet.is_set():
+                return  # lost on the way
+            await send(group, event)
+
+        monkeypatch.setattr(third._link, "_send", shy)
+        async with working(one, other, third):
+            third.join(ear, "g")
+            await acquaint(one, other, known=1)
+            await until(lambda: "g" in third._link.membership.joined, "the third process has the group")
+            behind, _ = listen(third)
+            one.broadcast("g", said("lost"))
+            await asyncio.sleep(0.1)
+            assert (ear.texts, behind) == ([], [])
+            may_greet.set()
+            await until(lambda: behind, "the third process is told to look")
+
+
 class TestSomebodyElsesFault:
     async def test_a_call_that_hangs_in_the_shared_layer_holds_up_no_hub(self, over_redis):
         """The layer's calls wait for each other; the hub has a line of its own."""
@@ -265,6 +373,31 @@ class TestThroughTheLayer:
             assert (await one.tell("g", said("x"))).deliveries == 0
             over_redis.resume()
 
+    async def test_who_is_here_is_looked_after_when_one_call_fails(self, over_redis, configure, monkeypatch):
+        """Others are told with the next call, and that word is not for ourselves; the line never counts as down."""
+        configure(local_delivery=False)
+        one, other, ear = Hub(), Hub(), Ear()
+        async with working(one, other):
+            await acquaint(one, other)
+            await meet(other, one, ["g"])
+            (far,) = await meet(one, other, ["g"])
+            one.join(ear, "g")
+            _, members = listen(one)
+            behind, _ = listen(other)
+            send = one._link._send
+
+            async def fail_once(group, event):
+                if "frames_of" in event:
+                    monkeypatch.setattr(one._link, "_send", send)
+                    raise ConnectionError
+                await send(group, event)
+
+            monkeypatch.setattr(one._link, "_send", fail_once)
+            one.broadcast("g", said("lost"))
+            await until(lambda: members and behind, "both sides look")
+            assert ear in members[0]
+            assert not any("lost" in text for text in (*ear.texts, *far.texts))
+
     async def test_while_the_line_is_down_who_is_here_is_told_at_once(self, over_redis, configure):
         configure(local_delivery=False)
         one, ear = Hub(), Ear()
@@ -273,6 +406,28 @@ class TestThroughTheLayer:
             over_redis.kill()
             await until(lambda: not one._link.is_open, "the layer is found away")
             assert (await one.tell("g", said("x"))).deliveries == 1
+
+
+class Broken(Ear):
+    """Whoever delivers to it raises."""
+
+    def deliver(self, frame) -> bool:
+        raise KeyError("a defect")
+
+
+async def test_a_member_that_raises_takes_no_other_with_it(failures, transactional_db):
+    """It is recorded once and closed: it comes back and resumes. Who spoke hears nothing of it."""
+    one, ears, broken = Hub(), [Ear(), Ear()], Broken()
+    for member in (ears[0], broken, ears[1]):
+        one.join(member, "g")
+    for number in range(3):
+        delivery = one.broadcast("g", said(f"n{number}."))
+        assert (delivery.deliveries, delivery.drops) == (2, 1 if number == 0 else 0)
+    assert [len(ear.texts) for ear in ears] == [3, 3]
+    assert broken.ended == [4400]
+    (row,) = await failures()
+    assert (row.connection_id, row.code) == (broken.id, "SERVICE_ERROR")
+    await one.aclose()
 
 
 class TestInMemory:
@@ -299,7 +454,7 @@ class TestInMemory:
 
     async def test_a_membership_that_ran_out_is_renewed(self, monkeypatch):
         """The layer forgets members after a day, and those that stood still for a minute."""
-        monkeypatch.setattr(layer_link, "_REJOIN_LOCAL_S", 0.1)
+        monkeypatch.setattr(layer_kinds, "_REJOIN_LOCAL_S", 0.1)
         one, ear = Hub(), Ear()
         group = groups.of_session("s")
         layer = get_channel_layer()

@@ -89,6 +89,15 @@ class TestNeverWhileSomebodyIsThere:
         await elsewhere().end_idle()
         assert not await _is_open(session_id)
 
+    async def test_when_a_processs_clock_jumps_ahead(self, alice, elsewhere, monkeypatch):
+        """Its own clock is no reason: sessions in use are not said to be open, and were used a moment ago."""
+        session_id = await _session(alice, unused=timedelta(minutes=1))
+        real = timezone.now
+        with monkeypatch.context() as jumped:
+            jumped.setattr(timezone, "now", lambda: real() + WEEK)
+            await elsewhere().end_idle()
+        assert await _is_open(session_id)
+
     @pytest.mark.parametrize("state", [ReplyPhase.PENDING, ReplyPhase.STREAMING])
     async def test_a_session_in_which_an_answer_is_being_written(self, alice, elsewhere, state):
         device = await alice.connect()

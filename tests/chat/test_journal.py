@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from chat import jobs
 from chat.entries import Draft
@@ -18,6 +20,7 @@ from chat.journal import Journal
 from chat.models import ChatMessage, ChatSession, Reply
 from errors.exceptions import ChatError
 from tests.chat.locks import nobody_else_writes
+from tests.environment import database_kind
 from tests.waiting import in_time
 
 
@@ -185,6 +188,24 @@ class TestFaults:
         ((job, result),) = handed_on
         assert (job.draft.ref, result.seq) == ("r1", 1)
 
+    async def test_nobody_is_told_rejected_while_the_same_message_may_be_stored(
+        self, alice, journal, quiet_session, monkeypatch, configure
+    ):
+        """The database hangs with it; sent again it waits behind itself, and is taken back in time."""
+        configure(database_timeout_s=0.3)
+        is_released, real = threading.Event(), jobs.Append.run
+        monkeypatch.setattr(jobs.Append, "run", lambda job, batch: is_released.wait(10) and real(job, batch))
+        outcomes = []
+        for ref in ("r1", "r1", "r2"):
+            with pytest.raises(ChatError) as caught:
+                await journal.append(draft(alice, session_id=str(quiet_session.pk), ref=ref))
+            outcomes.append(caught.value.outcome)
+        assert outcomes == ["unknown", "unknown", "rejected"]
+        is_released.set()
+        again = await journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1"))
+        assert (again.seq, again.duplicate) == (1, True)
+        assert journal._messages == {}
+
     async def test_the_connection_of_the_journal_is_gone_after_the_end(self, journal, alice, quiet_session):
         await journal.append(draft(alice, session_id=str(quiet_session.pk)))
         await journal.aclose()
@@ -199,7 +220,7 @@ class TestReplies:
         )
         refused = [result for result in results if isinstance(result, ChatError)]
         assert len(refused) == 7
-        assert {error.spec.code for error in refused} == {"TOO_MANY_REQUESTS"}
+        assert {(error.spec.code, error.spec.name) for error in refused} == {("TOO_MANY_REQUESTS", "TOO_MANY_ANSWERS")}
         assert len(await replies()) == 3
 
     async def test_ending_again_returns_the_end_that_was_stored(self, alice, journal):
@@ -236,6 +257,24 @@ class TestReplies:
             asked.session_id, asked.reply_id, state="partial", text=orphan.text
         ).future
         assert ended.seq == 2
+
+    @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+    async def test_a_process_whose_clock_is_wrong_takes_over_nothing_and_loses_nothing(
+        self, alice, journal, other_journal, monkeypatch, wrong_by
+    ):
+        real = timezone.now
+        asked, renewed = [await journal.append(draft(alice, ref=f"r{n}")) for n in range(2)]
+        monkeypatch.setattr(timezone, "now", lambda: real() + wrong_by)
+        if database_kind() == "postgresql":  # SQLite's clock is that of the machine, and so of all its processes
+            begun = await journal.append(draft(alice, ref="r2"))
+            assert begun.reply_id
+        await journal.checkpoint(renewed.reply_id, "An ans")
+        assert await other_journal.claim_orphans() == []
+        monkeypatch.setattr(timezone, "now", real)
+        assert await other_journal.claim_orphans() == []
+        leases = {str(reply.pk): reply.lease_until - real() for reply in await replies()}
+        assert all(timedelta(0) < left <= timedelta(seconds=15) for left in leases.values()), leases
+        assert asked.reply_id in leases
 
     async def test_retries_that_come_together_get_one_reply(self, alice, journal, other_journal):
         asked = await journal.append(draft(alice))

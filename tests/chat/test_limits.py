@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from chat import addresses, conf, connection_leases, limits
+from chat import addresses, conf, connection_leases, flood, limits
 from chat.connection_leases import ConnectionLeases
+from chat.flood import RefusalLimit
 from chat.limits import Limits, Window
 from chat.redis_gate import RedisGate
 from errors.exceptions import ChatError
@@ -109,6 +110,55 @@ class TestMemory:
         assert len(counted._recent) == 10
         with pytest.raises(ChatError):
             counted.window("user", "alice").take(1)
+
+
+class TestRefusals:
+    @pytest.fixture
+    def begin(self, clock, monkeypatch):
+        """A connection of a person, sixty of whose frames may be refused in a minute."""
+        monkeypatch.setattr(flood, "time", limits.time)
+        counted = Limits(RedisGate(""))
+        return lambda person: RefusalLimit(60, counted, person)
+
+    def test_the_wait_that_it_tells_is_enough_and_not_too_long(self, clock, begin):
+        limit = begin("alice")
+        for _ in range(60):
+            limit.count()
+        with pytest.raises(ChatError) as refused:
+            limit.check()
+        limit.count()
+        wait_s = refused.value.retry_after_ms / 1000
+        clock.value += wait_s - 0.1
+        with pytest.raises(ChatError):
+            limit.check()
+        clock.value += 0.1
+        limit.check()
+
+    def test_a_connection_begins_with_what_the_last_ones_left(self, clock, begin):
+        first, open_already = begin("alice"), begin("alice")
+        for _ in range(60):
+            first.count()
+        with pytest.raises(ChatError):
+            begin("alice").check()
+        open_already.check()
+        begin("bob").check()
+        clock.value += 90  # half of them count now
+        begin("alice").check()
+
+    def test_a_flood_ends_soon_on_a_connection_that_comes_back(self, begin):
+        def count_until_closed(limit: RefusalLimit) -> int:
+            for number in range(1, 200):
+                limit.count()
+                if limit.is_flood:
+                    return number
+            raise AssertionError("it goes on and on")
+
+        assert [count_until_closed(begin("alice")) for _ in range(3)] == [75, 5, 5]
+
+    def test_who_does_nothing_wrong_is_not_remembered(self, begin):
+        limit = begin("alice")
+        limit.check()
+        assert not limit._limits._recent
 
 
 PROXY, CLIENT = "10.0.0.7", "93.184.216.34"

@@ -92,7 +92,7 @@ class TestIndex:
 
     def test_leads_back_to_the_chat(self, stranger: Client, settings: Any) -> None:
         assert 'href="/chat/">Back to the chat' in stranger.get(PAGES).content.decode()
-        settings.ERRORS = {}
+        settings.ERRORS = {"home_url": ""}
         assert "Back to the chat" not in stranger.get(PAGES).content.decode()
 
     def test_has_its_slash_added(self, stranger: Client) -> None:
@@ -194,7 +194,7 @@ class TestHelpUrl:
         assert stranger.get(self.payload()["help_url"]).status_code == 200
 
     def test_is_left_out_where_there_are_no_pages(self, settings: Any) -> None:
-        settings.ERRORS = {}
+        settings.ERRORS = {"help_url": ""}
         assert "help_url" not in self.payload()
 
     def test_quotes_a_code_that_is_no_word(self) -> None:

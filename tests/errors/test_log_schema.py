@@ -22,7 +22,18 @@ from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 from tests.errors.written_log import WrittenLog
 
-FACTS = {"user_id", "session_id", "connection_id", "message_type", "ref", "reference", "stage", "code", "category"}
+FACTS = {
+    "user_id",
+    "session_id",
+    "connection_id",
+    "address",
+    "message_type",
+    "ref",
+    "reference",
+    "stage",
+    "code",
+    "category",
+}
 FAILED = FACTS | {"recoverable", "outcome", "fingerprint", "cause", "exception"}
 ALWAYS = {"event", "level", "logger", "timestamp"}
 FORGED = '\n{"event": "chat.routing_failed", "level": "error", "reference": "E-FAKE-FAKE"}\n'
@@ -101,7 +112,12 @@ class TestFields:
             await device.send_text("[]")
             await device.expect("error")
         (line,) = log.events("chat.routing_failed")
-        assert (line["message_type"], line["ref"], line["session_id"]) == ("unparsed", None, None)
+        assert [line[name] for name in ("message_type", "ref", "session_id", "address")] == [
+            "unparsed",
+            None,
+            None,
+            None,
+        ]
         await device.close()
 
     async def test_a_setting_lowers_a_category(self, alice, settings, monkeypatch):

@@ -21,10 +21,12 @@ KEY = "canary" + "k3y" * 15
 @pytest.fixture
 def forgotten(monkeypatch) -> Any:
     """`monkeypatch`, and the secrets are read anew before and after."""
-    redaction._forget()
+    for cache in (redaction._known_secrets, redaction._kept_answer):
+        cache.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    redaction._forget()
+    for cache in (redaction._known_secrets, redaction._kept_answer):
+        cache.cache_clear()
 
 
 class TestKnownSecrets:

@@ -165,3 +165,45 @@ class TestFlood:
     @staticmethod
     def a_second_passes(of: report.Report) -> None:
         report._last_traceback[of.fingerprint] -= 1.0
+
+
+class TestPlace:
+    """Where an exception was raised is told by names of modules: a release in another folder has the same causes."""
+
+    @pytest.mark.parametrize(
+        ("file", "module", "place"),
+        [
+            ("orders.py", "orders", "ship in orders.py:2"),
+            ("shop/orders.py", "shop.orders", "ship in shop/orders.py:2"),
+            ("shop/__init__.py", "shop", "ship in shop/__init__.py:2"),
+            ("site-packages/deep/er/and/deeper.py", "deep.er.and.deeper", "ship in deep/er/and/deeper.py:2"),
+            ("manage.py", "__main__", "ship in manage.py:2"),
+            ("templates/orders.html", "shop.engine", "ship in orders.html:2"),
+            ("orders.py", ["no name"], "ship in orders.py:2"),
+            ("orders.py", None, "ship in orders.py:2"),
+        ],
+    )
+    def test_is_the_same_in_two_copies(self, tmp_path, file, module, place):
+        found = []
+        for release in ("releases/2026-11-01/shop", "releases/2026-11-02/shop"):
+            path = tmp_path / release / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("def ship():\n    raise ValueError('no paper')\n")
+            names = {"__name__": module}
+            exec(compile(path.read_text(), str(path), "exec"), names)  # noqa: S102 -- two copies of a module in one process
+            try:
+                names["ship"]()
+            except ValueError as exc:
+                found.append(report.sketch(exc, code="SERVICE_ERROR", stage="route", private_texts=()))
+        assert [one.causes[0].where for one in found] == [place] * 2
+        assert found[0].fingerprint == found[1].fingerprint
+
+    def test_of_a_file_of_the_same_name_elsewhere_is_another(self):
+        assert report._place("f", "shop.models", "/srv/shop/models.py", 1) != report._place(
+            "f", "stock.models", "/srv/stock/models.py", 1
+        )
+
+    def test_of_what_is_no_file_is_what_python_calls_it(self):
+        assert report._place("f", "importlib._bootstrap", "<frozen importlib._bootstrap>", 7) == (
+            "f in <frozen importlib._bootstrap>:7"
+        )

@@ -64,14 +64,14 @@ class Server:
         reached = page[-1]["seq"] if page else top
         resumed = {"type": "resumed", "session_id": SESSION, "from": last_seq, "to": reached, "top": top}
         running = [frame for reply in self.running for frame in self.so_far(reply)]
-        return [*map(self._replayed, page), resumed, *running, *self._silent_retries(last_seq)]
+        return [*map(self._replayed, page), resumed, *running, *self._silent_ends(last_seq)]
 
-    def _silent_retries(self, up_to: int) -> list[Frame]:
+    def _silent_ends(self, up_to: int) -> list[Frame]:
         latest = {reply.question["seq"]: reply for reply in self.replies}
         return [
             _end(reply)
             for seq, reply in latest.items()
-            if seq <= up_to and reply.attempt > 1 and reply.state not in RUNNING and reply.answer is None
+            if seq <= up_to and reply.state not in RUNNING and reply.answer is None
         ]
 
     def so_far(self, reply: Reply) -> list[Frame]:

@@ -44,4 +44,11 @@ CHAT = {
     "provider": "tests.foreign.provider.EchoBackend",
     "message_types": ("tests.foreign.messages.SHOUT",),
 }
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "[%(levelname)s %(name)s] %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {"errors": {"handlers": ["console"], "level": "DEBUG"}},
+}
 ERRORS = {"extra_specs": ("tests.foreign.provider.OUT_OF_PAPER",)}

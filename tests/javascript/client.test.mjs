@@ -122,12 +122,12 @@ describe("exactly once", () => {
     const first = before.client.say({ content: "one" });
     before.client.say({ content: "two", opener: first.ref });
     const { client, server } = startClient({ storage });
-    assert.equal(client.unopened, first.ref);
-    assert.deepEqual(contents(client.pending(client.unopened)), ["one", "two"]);
+    assert.deepEqual(client.unopened.map(({ opener }) => opener), [first.ref]);
+    assert.deepEqual(contents(client.pending(first.ref)), ["one", "two"]);
     client.connect();
     server.accept();
     server.ack(server.received("user_message")[0], 1);
-    assert.equal(client.unopened, null);
+    assert.deepEqual(client.unopened, []);
     assert.deepEqual(contents(client.pending(SESSION)), ["two"]);
   });
 
@@ -165,6 +165,38 @@ describe("refusals", () => {
     clock.pass(600_000);
     assert.equal(of("error").at(-1).retryAt, undefined);
     assert.equal(client.pending(SESSION)[0].error.code, "SERVER_BUSY");
+  });
+
+  it("does not take a refusal for the whole truth when an earlier sending was not answered", () => {
+    const { client, server, of } = startInSession(3);
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    server.close();
+    clock.pass(500);
+    server.accept();
+    server.resume([], { to: 3 });
+    const refused = { code: "SERVICE_ERROR", outcome: "rejected", actions: ["retry"] };
+    server.push(refusal(item.ref, refused));
+    assert.equal(of("error").at(-1).error.outcome, "unknown");
+    assert.equal(client.pending(SESSION)[0].error.outcome, "unknown");
+    client.discard(item.ref);
+    const other = client.say({ content: "Once", sessionId: SESSION });
+    server.push(refusal(other.ref, refused));
+    assert.equal(of("error").at(-1).error.outcome, "rejected");
+  });
+
+  it("waits as long as it takes for answers that are being written, and no day for a new allowance", () => {
+    const { client, server, of } = startInSession(3);
+    server.push(userMessage(4, { reply: { reply_id: "r4", state: "pending" } }));
+    const item = client.say({ content: "Hello", sessionId: SESSION });
+    const answering = { code: "TOO_MANY_REQUESTS", category: "rate_limit", actions: ["retry"], retry_after: 3_000 };
+    for (let round = 0; round < 10; round += 1) {
+      server.push(refusal(item.ref, answering));
+      clock.pass(3_000);
+    }
+    assert.equal(server.received("user_message").length, 11);
+    server.push(refusal(item.ref, { ...answering, retry_after: 7_200_000 }));
+    assert.equal(of("error").at(-1).retryAt, undefined);
+    assert.equal(client.pending(SESSION)[0].error.code, "TOO_MANY_REQUESTS");
   });
 
   for (const [why, error] of [

@@ -90,6 +90,16 @@ describe("resume", () => {
     ]);
   });
 
+  it("shows an answer of more than one frame that was missed", () => {
+    const { server, of } = startInSession(3);
+    reconnect(server);
+    const reply = { reply_id: "a5", state: "complete" };
+    const first = chunk("a".repeat(100_000), 0, { reply_id: "a5", in_reply_to: "m4" });
+    const last = aiMessage(5, "b".repeat(10), { offset: 100_000, content_length: 100_010, reply });
+    server.resume([userMessage(4, { reply }), first, last], { to: 5 });
+    assert.equal(of("message").at(-1).content.length, 100_010);
+  });
+
   it("leaves a refused resume to the person, and lets messages go: they register anew", () => {
     const { client, server, of } = startInSession(3);
     reconnect(server);

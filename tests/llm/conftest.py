@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import openai  # noqa: F401 -- takes over half a second: not within a test's first token
 import pytest
 
-from chat import reply_stream
 from chat.llm import openai as provider
 from chat.llm import registry
-from chat.llm.base import ReplyRequest, Turn, Usage
+from chat.llm.base import Deadlines, ReplyRequest, Turn, Usage
+from chat.reply_reader import Pieces, ReplyReader
 from errors.exceptions import ChatError
 from tests.services.llm_server import LlmServer
 
@@ -53,6 +53,12 @@ class Asked:
     usage: list[Usage] = field(default_factory=list)
     error: ChatError | None = None
 
+    def take(self, piece: str | Usage) -> None:
+        if isinstance(piece, Usage):
+            self.usage.append(piece)
+        else:
+            self.text += piece
+
 
 @pytest.fixture
 def ask(use_provider, monkeypatch) -> Callable[..., object]:
@@ -64,14 +70,15 @@ def ask(use_provider, monkeypatch) -> Callable[..., object]:
         choice = registry.load()
         await choice.warm_up()
         asked = Asked()
+        abandoned: list[asyncio.Task[None]] = []
         request = ReplyRequest("real", (Turn("user", f"{scenario} # {PRIVATE}"),))
+
+        async def stream() -> tuple[Pieces, Deadlines]:
+            return choice.stream(request), choice.deadlines("real")
+
         try:
-            async with aclosing(reply_stream._closable(choice.stream(request))) as pieces:
-                async for piece in reply_stream._timed(pieces, choice.deadlines("real")):
-                    if isinstance(piece, Usage):
-                        asked.usage.append(piece)
-                    else:
-                        asked.text += piece
+            await ReplyReader(stream, asked.take, abandoned.append).end()
+            assert not abandoned
         except ChatError as exc:
             asked.error = exc
         finally:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.llm.base import ReplyRequest, Turn
-from chat.llm.window import estimate, messages
+from chat.llm.window import estimate, messages, prompt_tokens
 from chat.models import Reply
 from errors.exceptions import ChatError
 from errors.taxonomy import CONTEXT_TOO_LONG
@@ -92,6 +92,7 @@ async def test_a_person_who_used_up_the_day_is_told_when_it_ends(alice, use_prov
     await device.send("user_message", content="more", ref="r2", session_id=ack["session_id"])
     error = (await device.expect("error", ref="r2"))["error"]
     assert (error["code"], error["outcome"]) == ("TOO_MANY_REQUESTS", "rejected")
+    assert error["message"] == "You have used up what you may ask for today."
     assert 0 < error["retry_after"] <= 86_400_000
 
 
@@ -142,3 +143,8 @@ class TestWindow:
         told = messages(_request(("user", "q"), partial="So far"), system_prompt="s", context_tokens=1_000)
         assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
         assert told[2]["content"] == "So far"
+
+    def test_what_is_read_is_estimated_up_to_the_window(self):
+        request = _request(("user", "a" * 400), ("ai", "b" * 400), ("user", "question"), partial="So far")
+        whole = 2 * estimate("a" * 400) + estimate("question") + estimate("So far")
+        assert [prompt_tokens(request, room) for room in (None, whole + 1, 100)] == [whole, whole, 100]

@@ -10,11 +10,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.core.cache import InvalidCacheKey, caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client
 from django.utils import timezone
 
 from chat import access, auth, runtime
 from chat.auth import Login
+from chat.testing import login_cookie
 from tests.people import Device
 from tests.waiting import until
 
@@ -202,6 +205,73 @@ async def test_other_keepers_of_logins(alice, settings, configure, engine):
     assert set(verdicts.values()) == {access.Verdict.HOLDS}
     await get_user_model().objects.filter(pk=alice.user_id).aupdate(is_active=False)
     await _expect_end(tab)
+
+
+class AwayCache(LocMemCache):
+    """A cache with outages: it raises, as Redis does, or answers nothing and takes nothing, as others do.
+
+    It is as strict about keys as memcached.
+    """
+
+    outage = ""
+
+    def get(self, key, *args, **kwargs):
+        if any(ord(character) < 33 for character in key):
+            raise InvalidCacheKey(key)
+        if self.outage == "raises":
+            raise ConnectionError("the cache is away")
+        return kwargs.get("default") if self.outage else super().get(key, *args, **kwargs)
+
+    def set(self, *args, **kwargs):
+        if not self.outage:
+            super().set(*args, **kwargs)
+
+
+class TestCacheOfLogins:
+    """Where login sessions are in a cache, and it is away: Django takes that for a login that is not there."""
+
+    @pytest.fixture
+    def cookie(self, alice, settings, configure):
+        settings.CACHES = {"default": {"BACKEND": "tests.walks.test_access.AwayCache", "LOCATION": "logins"}}
+        settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+        configure(access_check_s=0.05)
+        return login_cookie(get_user_model().objects.get(pk=alice.user_id))
+
+    @pytest.fixture(params=["raises", "is silent"])
+    def outage(self, request, monkeypatch):
+        return lambda: monkeypatch.setattr(AwayCache, "outage", request.param)
+
+    async def test_everybody_stays(self, cookie, outage, log_lines):
+        tab = await Device(cookie).connect()
+        outage()
+        await until(lambda: "chat.access_not_checked" in [line["event"] for line in log_lines], "the look fails")
+        await tab.rest()
+        await tab.close()
+
+    async def test_who_comes_is_asked_to_come_back_and_not_to_sign_in(self, cookie, outage, monkeypatch, failures):
+        outage()
+        tab = Device(cookie)
+        await tab.open()
+        error = await tab.expect_error("DATABASE_ERROR")
+        assert (error["recoverable"], error["retry_after"]) == (True, 1_000)
+        assert await tab.expect_close() == 4400
+        await tab.close()
+        monkeypatch.setattr(AwayCache, "outage", "")
+        await (await Device(cookie).connect()).close()
+        assert [row.code for row in await failures()] == ["DATABASE_ERROR"]
+
+    @pytest.mark.parametrize("wrong", ["a" * 32, "not a key of Django's", "\x01\x02\x03\x04\x05\x06\x07\x08"])
+    async def test_who_is_not_signed_in_is_told_so(self, cookie, wrong):
+        tab = Device(wrong)
+        await tab.open()
+        await tab.expect_error("UNAUTHORIZED")
+        assert await tab.expect_close() == 4501
+
+    async def test_a_login_that_is_gone_is_found(self, cookie):
+        tab = await Device(cookie).connect()
+        caches["default"].clear()
+        await tab.expect("goodbye", reason="sign_in_changed")
+        assert await tab.expect_close() == 4000
 
 
 async def test_signing_out_closes_this_process_while_the_layer_is_away(alice, settings):

@@ -88,6 +88,27 @@ class TestMessages:
         assert 25 <= len(answers) <= 27
         assert {answer["error"]["code"] for answer in answers} == {"TOO_MANY_REQUESTS"}
 
+    async def test_who_was_closed_does_not_begin_anew_by_coming_back(self, alice, bob, configure):
+        """And a tab that is broken silences neither the phone that is there nor anybody else."""
+        configure(refused_per_minute=8)
+        phone, codes = await alice.connect(), []
+        for _ in range(3):
+            tab = await alice.connect()
+            for _ in range(14):
+                await tab.send_text("no json")
+            assert await tab.expect_close() == 4429
+            codes.append([frame["error"]["code"] for frame in tab.received if frame["type"] == "error"])
+            await tab.close()
+        assert codes[0].count("INVALID_FORMAT") == 8
+        for later in codes[1:]:
+            assert set(later) == {"TOO_MANY_REQUESTS"}
+            assert len(later) <= 7
+        for device in (phone, await bob.connect()):
+            await device.send_text("no json")
+            await device.expect_error("INVALID_FORMAT")
+            await device.send("ping", ref="p")
+            await device.expect("pong", ref="p")
+
     @pytest.mark.parametrize("is_other", [False, True], ids=["the same address", "another address"])
     async def test_an_address(self, alice, bob, configure, is_other):
         """Over all its people, as the trusted proxy tells it."""

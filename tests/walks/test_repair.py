@@ -103,6 +103,26 @@ async def test_a_layer_that_loses_every_third_message_is_repaired(alice, configu
     assert LossyLayer.count > 10
 
 
+async def test_what_another_process_says_before_the_layer_has_joined_is_shown_at_once(alice, configure, monkeypatch):
+    """And not at the next heartbeat: nobody else could tell the device."""
+    configure(local_delivery=False, heartbeat_s=60)
+    may_join, add = asyncio.Event(), InMemoryChannelLayer.group_add
+
+    async def slow(self: InMemoryChannelLayer, group: str, channel: str) -> None:
+        await may_join.wait()
+        await add(self, group, channel)
+
+    phone = await alice.connect()
+    session = await ChatSession.objects.acreate(owner_id=alice.user_id)
+    monkeypatch.setattr(InMemoryChannelLayer, "group_add", slow)
+    await phone.send("resume", session_id=str(session.pk), last_seq=0)
+    await phone.expect("resumed")
+    await ChatMessage.objects.acreate(session=session, seq=1, sender="user", content="from elsewhere")
+    await ChatSession.objects.filter(pk=session.pk).aupdate(last_seq=1)
+    may_join.set()
+    await phone.expect("user_message", content="from elsewhere")
+
+
 async def test_an_end_without_text_that_the_layer_lost_is_told(alice, configure, settings, monkeypatch):
     """The error that ends a failed reply has no number; a heartbeat finds it, and it is told once."""
 

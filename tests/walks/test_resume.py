@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -12,7 +13,9 @@ from django.utils import timezone
 
 from chat import missed, runtime
 from chat.llm.demo import DemoBackend
+from chat.llm.window import estimate
 from chat.models import ChatMessage, ChatSession, Reply
+from tests.waiting import in_time
 
 
 async def _conversation(user_id: str, length: int) -> str:
@@ -119,8 +122,8 @@ class TestResume:
         heard = await phone.expect("user_message", message_id=second["message_id"])
         assert heard["reply"] == {"reply_id": second["reply_id"], "state": "pending"}
 
-    async def test_a_retry_that_left_no_text_is_told_to_who_was_away(self, alice):
-        """Its question was known and it has no number; only the latest answer counts, and only where none has one."""
+    async def test_an_answer_that_left_no_text_is_told_to_who_was_away(self, alice):
+        """Its question was known and it has no number. The latest answer to a message counts, if it has no text."""
         session_id = await _conversation(alice.user_id, 4)
         question = {message.seq: message async for message in ChatMessage.objects.filter(session_id=session_id)}
 
@@ -139,7 +142,7 @@ class TestResume:
         failed = await reply(1, 2, state="failed", error=error)
         await reply(2, 1, **first)
         stopped = await reply(2, 2, state="stopped")
-        await reply(3, 1, **first)
+        only = await reply(3, 1, **first)
         await reply(4, 1, **first)
         await reply(4, 2, state="failed", error=error)
         await reply(4, 3, state="complete", answer=await ChatMessage.objects.acreate(
@@ -152,8 +155,9 @@ class TestResume:
         await device.expect("resumed")
         await device.expect("error", reply_id=failed, in_reply_to=str(question[1].pk), error=error)
         await device.expect("ai_response", reply_id=stopped, state="stopped", content_length=0)
+        await device.expect("error", reply_id=only, in_reply_to=str(question[3].pk))
         told = [frame["reply_id"] for frame in await device.rest() if "reply_id" in frame]
-        assert set(told) <= {failed, stopped}
+        assert set(told) <= {failed, stopped, only}
 
 
 def _read(person, session_id):
@@ -239,6 +243,55 @@ class TestLimits:
         await device.expect("ai_response", state="stopped")
         await other.say("and this?", ref="r2")
 
+    @pytest.mark.parametrize("ends_by", ["stop", "time limit", "itself"])
+    async def test_an_answer_that_its_provider_did_not_count_is_not_free(self, alice, configure, monkeypatch, ends_by):
+        """Providers count at the end, which a stopped answer does not reach: that must not be a way past the limit."""
+        configure(tokens_per_day=50, next_token_s=0.3 if ends_by == "time limit" else 10)
+
+        async def stream(backend, request):
+            yield "word " * 100
+            if ends_by != "itself":
+                await asyncio.sleep(30)
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("how? " * 20, ref="r1")
+        await device.expect("ai_response", reply_id=ack["reply_id"])
+        if ends_by == "stop":
+            await device.send("stop", reply_id=ack["reply_id"])
+        await device.expect("error" if ends_by == "time limit" else "ai_response", seq=2)
+        await device.send("user_message", content="more", ref="r2", session_id=ack["session_id"])
+        assert (await device.expect_error("TOO_MANY_REQUESTS", ref="r2"))["outcome"] == "rejected"
+        reply = await Reply.objects.aget()
+        assert (reply.prompt_tokens, reply.completion_tokens) == (estimate("how? " * 20), estimate("word " * 100))
+        await device.close()
+
+    async def test_an_answer_that_was_stopped_before_its_first_word_was_asked_for(self, alice, monkeypatch):
+        asked = asyncio.Event()
+
+        async def stream(backend, request):
+            asked.set()
+            await asyncio.sleep(30)
+            yield "late"
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await asked.wait()
+        await device.send("stop", reply_id=ack["reply_id"])
+        await device.expect("ai_response", state="stopped")
+        reply = await Reply.objects.aget()
+        assert (reply.prompt_tokens, reply.completion_tokens) == (estimate("hello"), 0)
+        await device.close()
+
+    async def test_an_answer_that_the_provider_refused_costs_nothing(self, alice, configure):
+        configure(fault_commands=True)
+        device = await alice.connect()
+        ack = await device.say("/fault unavailable", ref="r1")
+        await device.expect("error", reply_id=ack["reply_id"])
+        assert (await Reply.objects.aget()).prompt_tokens is None
+        await device.close()
+
 
 class TestOrphans:
     @pytest.mark.parametrize(
@@ -266,6 +319,20 @@ class TestOrphans:
         (row,) = await failures()
         assert row.deliveries == 1
 
+    async def test_those_of_a_big_process_are_all_ended_in_one_round(self, alice, configure):
+        configure(lease_s=3)
+        session_id = await _conversation(alice.user_id, 90)
+        questions = [message async for message in ChatMessage.objects.filter(session_id=session_id)]
+        owner = {"session_id": session_id, "owner_key": alice.user_id, "lease_until": timezone.now()}
+        await Reply.objects.abulk_create(Reply(message=question, **owner) for question in questions)
+        device = await alice.connect()
+        began = time.monotonic()
+        while await Reply.objects.filter(state="pending").aexists():  # noqa: ASYNC110 -- rows tell nobody
+            await asyncio.sleep(0.05)
+        in_time(time.monotonic() - began, 3.5, "ending 90 orphans")  # four rounds more would be four seconds
+        assert await Reply.objects.filter(state="failed").acount() == 90
+        await device.close()
+
 
 async def test_going_down_tells_everybody_and_keeps_the_text(alice, configure, failures):
     """`goodbye`, the running answer interrupted, close 4000; then nothing of the runtime is left."""
@@ -286,6 +353,27 @@ async def test_going_down_tells_everybody_and_keeps_the_text(alice, configure, f
     await device.close()
     left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() & before}
     assert not {name for name in left if name.startswith(("Hub.", "Replies.", "Runtime.", "ReplyStream."))}
+
+
+async def test_what_is_stored_after_the_replies_have_closed_is_ended_by_the_next_process(alice, configure, failures):
+    """An append may commit late while the server goes down: its reply fails once, and not in two processes."""
+    configure(lease_s=1, checkpoint_s=0.3)
+    device = await alice.connect()
+    going_down = runtime.current()
+    await going_down.replies.aclose(grace_s=0.5)
+    ack = await device.say("hello", ref="r1")
+    await asyncio.sleep(1.4)  # its own reaper would find the lease over
+    assert (await Reply.objects.aget()).state == "pending"
+    assert await failures() == []
+    await going_down.aclose(grace_s=0.5)
+
+    phone = await alice.connect()
+    assert runtime.current() is not going_down
+    await phone.send("resume", session_id=ack["session_id"], last_seq=0)
+    await phone.expect_error("REPLY_INTERRUPTED", reply_id=ack["reply_id"])
+    assert len(await failures()) == 1
+    await phone.close()
+    await device.close()
 
 
 async def test_heartbeats_carry_the_top_of_every_session(alice, configure):

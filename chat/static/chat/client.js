@@ -73,6 +73,7 @@ export class ChatClient extends EventTarget {
       settings,
       (frame) => this.#connection.send(frame),
       (sessionId) => this.#inbox.isResuming(sessionId), // what was missed may show that the server has the message
+      () => this.#inbox.isAnswering,
     );
     this.#inbox = new Inbox({
       emit: (type, detail) => this.#emit(type, detail),
@@ -147,7 +148,7 @@ export class ChatClient extends EventTarget {
     return this.#sender.pending(sessionIdOrOpener);
   }
 
-  /** Ref of the message that will open the newest conversation, if the server does not have it yet; else null. */
+  /** Of each conversation that the server does not know yet the first message, oldest first; `opener` is its name. */
   get unopened() {
     return this.#sender.unopened;
   }

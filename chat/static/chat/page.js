@@ -5,19 +5,25 @@
  */
 
 import { ChatClient } from "./client.js";
+import { Activity } from "./page/activity.js";
+import { Address } from "./page/address.js";
 import { Api } from "./page/api.js";
 import { Composer } from "./page/composer.js";
 import { ConnectionLine } from "./page/connection_line.js";
 import { Conversation } from "./page/conversation.js";
-import { button, h, icon } from "./page/dom.js";
+import { button, h } from "./page/dom.js";
 import { Drafts } from "./page/drafts.js";
+import { Histories } from "./page/histories.js";
+import { HistoryView } from "./page/history_view.js";
 import { listenTo } from "./page/listeners.js";
 import { LogView } from "./page/log_view.js";
 import { Notices } from "./page/notices.js";
 import { Room } from "./page/room.js";
+import { SessionHead } from "./page/session_head.js";
 import { SessionList } from "./page/session_list.js";
 import { ModelPicker, TypingLine, announcer, endButton, wireSidebar } from "./page/shell.js";
 import { strings } from "./page/strings.js";
+import { UnsentList } from "./page/unsent_list.js";
 
 const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
 
@@ -25,7 +31,6 @@ const find = (id) => document.getElementById(id);
 const facts = JSON.parse(find("page-facts").textContent);
 const storageKey = `switchboard.outbox.${facts.user_id}`;
 const loginUrl = () => `${facts.login_url}?next=${encodeURIComponent(location.pathname)}`;
-const urlOf = (sessionId) => `${facts.page_url}s/${sessionId}/`;
 const hasPointer = () => matchMedia("(pointer: fine)").matches; // elsewhere the message box would open the keyboard
 const announce = announcer(find("announcer"));
 
@@ -34,6 +39,15 @@ const announce = announcer(find("announcer"));
 const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
 const storage = storageOrNone("sessionStorage");
 const client = new ChatClient({ url: socketUrl, userId: facts.user_id, storage, storageKey });
+const address = new Address(facts.page_url);
+const activity = new Activity({
+  isSeen: (sessionId) => room.isHere(sessionId) && document.visibilityState === "visible",
+  onChange: (sessionId) => {
+    sessions.showMark(sessionId);
+    head.showUnread(activity.unreadCount);
+  },
+});
+const histories = new Histories();
 const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
 const typing = new TypingLine(find("typing"));
 const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
@@ -67,72 +81,107 @@ const conversation = new Conversation(log.list, {
   focus: (exchange) => (hasPointer() ? composer : exchange).focus(),
 });
 const sessions = new SessionList(find("session-list"), api, {
-  urlOf,
+  urlOf: (sessionId) => address.urlOf(sessionId),
+  markOf: (sessionId) => activity.markOf(sessionId),
   open: (sessionId) => room.open(sessionId),
   onChange: (session) => room.takeChange(session),
-  onDelete: (sessionId) => room.takeDeletion(sessionId),
+  onDelete: (sessionId) => room.takeDeletion(sessionId, { isElsewhere: false }),
+  onLoad: () => room.takeList(),
   onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
+});
+const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
+const historyView = new HistoryView(
+  { api, client, conversation, histories, log },
+  {
+    isCurrent: (opened) => room.current === opened,
+    onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
+  },
+);
+const unsent = new UnsentList(find("unsent-list"), (opener) => room.startNew({ opener }));
+const head = new SessionHead({
+  title: find("conversation-title"),
+  composer,
+  models,
+  listOpener: find("sidebar-open"),
+  end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
+  endedNote: find("ended-note"),
+  another,
 });
 const room = new Room({
   facts,
   client,
-  api,
+  activity,
+  address,
   log,
   line,
   composer,
   models,
   conversation,
+  head,
+  histories,
+  historyView,
   drafts,
   notices,
   typing,
   sessions,
+  unsent,
   loginUrl,
-  urlOf,
-  title: find("conversation-title"),
-  endedNote: find("ended-note"),
-  end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
   hasPointer,
   closeSidebar: wireSidebar({
     sidebar: find("sidebar"),
     backdrop: find("backdrop"),
     openButton: find("sidebar-open"),
     closeButton: find("sidebar-close"),
+    behind: [find("conversation"), find("skip-link")],
   }),
 });
 
 listenTo(client, {
-  announce, conversation, line, log, models, notices, room, sessions, typing, urlOf, begin: (latest) => begin(latest),
+  activity,
+  address,
+  announce,
+  conversation,
+  head,
+  histories,
+  line,
+  log,
+  models,
+  notices,
+  room,
+  sessions,
+  typing,
+  begin: (latest) => begin(latest),
 });
 
 // --- Beginning, coming back, leaving ---
 
-/** The session named by the address, if any. */
-function sessionInAddress() {
-  const [, id] = location.pathname.match(/\/s\/([0-9a-f-]{36})\/$/) ?? [];
-  return id ?? null;
+function showAddress() {
+  const { sessionId } = address;
+  if (sessionId) room.open(sessionId, { isNewEntry: false });
+  else room.startNew({ isNewEntry: false, opener: openerHere() });
 }
 
-function showAddress() {
-  const sessionId = sessionInAddress();
-  if (sessionId) room.open(sessionId, { isNewEntry: false });
-  else room.startNew({ isNewEntry: false, opener: client.unopened });
+/** What was written here and is not sent yet; where nothing else was asked for, the newest of what is not sent. */
+function openerHere() {
+  const openers = client.unopened.map(({ opener }) => opener);
+  if (openers.includes(address.opener)) return address.opener;
+  return address.isFresh ? null : (openers.at(-1) ?? null);
 }
 
 // A new conversation is where the person left off, if that was asked for (kept over a reload) or is not sent yet.
 const untouched = room.current;
-let hasBegun = Boolean(facts.session_id || history.state?.isFresh || client.unopened);
+let hasBegun = Boolean(facts.session_id || address.isFresh || client.unopened.length);
 
 /** Without anything else to show, go on with the latest conversation. */
 function begin(latestSessionId) {
   if (hasBegun || room.current !== untouched || room.current.opener) return; // the person was faster
   hasBegun = true;
-  if (latestSessionId && composer.isEmpty) history.replaceState(null, "", urlOf(latestSessionId));
+  if (latestSessionId && composer.isEmpty) address.correct({ sessionId: latestSessionId });
   showAddress();
 }
 
-find("new-conversation").append(icon("plus"), strings.newConversation);
+for (const id of ["new-conversation", "sidebar-open", "sidebar-close", "composer-text"]) find(id).disabled = false;
 find("new-conversation").addEventListener("click", () => room.startNew());
-const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
 find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
@@ -141,16 +190,18 @@ find("logout").addEventListener("submit", () => {
   drafts.forgetAll();
 });
 addEventListener("popstate", () => {
-  if (sessionInAddress() !== room.current.sessionId) showAddress(); // not for a link within the page
+  if (!address.isOf(room.current)) showAddress();
 });
 for (const change of ["online", "offline"]) addEventListener(change, () => client.wake()); // is the socket alive?
 addEventListener("pageshow", (event) => event.persisted && client.wake());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   client.wake();
+  activity.see(room.current.sessionId);
   sessions.refreshSoon(); // what was said on another device in a conversation that is not open here
 });
 
+room.showUnsent();
 if (hasBegun) showAddress();
 else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
 sessions.load();

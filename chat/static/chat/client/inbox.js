@@ -60,6 +60,11 @@ export class Inbox {
     return Boolean(this.#tracks.get(sessionId)?.resuming);
   }
 
+  /** Whether an answer is being written in a followed session. */
+  get isAnswering() {
+    return [...this.#tracks.values()].some((track) => track.open.size > 0);
+  }
+
   /** Ask for what was missed in every session; after each new connection. */
   resumeAll() {
     for (const track of this.#tracks.values()) {
@@ -130,6 +135,7 @@ export class Inbox {
 
   /** The terminal frame of a reply, live (the last delta) or replayed (the full text at offset 0). */
   #finish(track, frame) {
+    if (isToldAgain(track, frame)) return;
     if (frame.seq !== undefined && track.isSeen(frame.seq)) {
       track.end(frame.reply_id);
       return;
@@ -152,6 +158,7 @@ export class Inbox {
   }
 
   #onReplyError(track, frame) {
+    if (isToldAgain(track, frame)) return;
     const text = track.open.get(frame.reply_id)?.text;
     if (frame.seq !== undefined) {
       // Not all of the kept text is here: leave its number unseen, so that it is asked for.
@@ -194,7 +201,7 @@ export class Inbox {
     if (!reply) return;
     const found = { ...reply, session_id: track.sessionId, in_reply_to: message_id };
     if (RUNNING.has(reply.state)) this.openReply(track, found);
-    else if (!track.open.has(reply.reply_id)) track.end(reply.reply_id); // known by this message, however often it is told
+    else if (!track.open.has(reply.reply_id)) track.know(reply.reply_id);
     // A reply that has text has a message of its own, which follows; one that ended without has nothing but this.
     else if (reply.error) this.#onReplyError(track, found);
     else if (reply.state === "stopped") this.#finish(track, { ...found, metadata: { done: "true" } });
@@ -209,6 +216,11 @@ export class Inbox {
   #emitReply(track, { reply_id, in_reply_to, state, text }, more = {}) {
     this.#client.emit("reply", { session_id: track.sessionId, reply_id, in_reply_to, state, text: text.text, ...more });
   }
+}
+
+/** Whether this is the end of a reply without text that its question has told already, or whose question is not here. */
+function isToldAgain(track, { seq, reply_id, in_reply_to }) {
+  return seq === undefined && (track.isKnown(reply_id) || !(track.open.has(reply_id) || track.hasQuestion(in_reply_to)));
 }
 
 function pick({ session_id, reply_id, in_reply_to, timestamp }) {

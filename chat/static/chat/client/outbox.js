@@ -12,6 +12,7 @@
  * @property {string} [model_id]
  * @property {string} created_at RFC 3339, this device's clock
  * @property {object} [error] why it was refused; a refused message waits for the person, not for the network
+ * @property {number} [unanswered] how often it was sent without an answer: each of these may have stored it
  */
 
 const WAITING = { sentAt: null, tries: 0, notBefore: 0 };
@@ -44,9 +45,10 @@ export class Outbox {
     return this.#items.filter((item) => conversationOf(item) === conversation);
   }
 
-  /** The newest conversation of which the server has no message yet: the ref that opens it, or null. */
+  /** Of each conversation of which the server has no message yet the first message, oldest first. */
   get unopened() {
-    return this.#items.findLast((item) => !item.session_id)?.opener ?? null;
+    const waiting = this.#items.filter((item) => !item.session_id);
+    return waiting.filter((item, index) => waiting.findIndex(({ opener }) => opener === item.opener) === index);
   }
 
   /** What may be sent now: of each conversation the first message, unless it is on its way or waits for its time. */
@@ -67,7 +69,22 @@ export class Outbox {
   }
 
   markSent(ref, now) {
+    const item = this.get(ref);
+    item.unanswered = (item.unanswered ?? 0) + 1;
+    this.#save();
     this.#sending.set(ref, { ...this.#progress(ref), sentAt: now });
+  }
+
+  /**
+   * What a refusal means for the message: "rejected" is about this sending, and an earlier one may have stored it.
+   *
+   * @returns {object} the error, with the outcome that is true
+   */
+  weigh(ref, error) {
+    const item = this.get(ref);
+    if (error.outcome !== "unknown") item.unanswered = Math.max(0, (item.unanswered ?? 0) - 1);
+    const isInDoubt = item.unanswered > 0 && error.outcome === "rejected" && error.actions?.includes("retry");
+    return isInDoubt ? { ...error, outcome: "unknown" } : error;
   }
 
   /** The server will be asked again at `notBefore`. */

@@ -8,6 +8,7 @@ import { Outbox } from "./outbox.js";
 import { Requests } from "./requests.js";
 
 const REPEATS_MAX = 3; // automatic repetitions after a refusal; then the person decides
+const PATIENCE_MS = 600_000; // nobody waits longer for a message to be sent by itself: the person decides when
 const ANSWER_DEADLINE_MS = 20_000; // what got no answer for so long is sent again; refs make that harmless
 
 export class Sender {
@@ -16,17 +17,20 @@ export class Sender {
   #options;
   #transmit;
   #isHeld;
+  #isAnswering;
 
   /**
    * @param {object} options see `ChatClient`
    * @param {(frame: object) => boolean} transmit hand a frame to the connection; false if there is none
    * @param {(sessionId: string) => boolean} isHeld no message may go to this session now
+   * @param {() => boolean} isAnswering an answer to this person is being written
    */
-  constructor(options, transmit, isHeld) {
+  constructor(options, transmit, isHeld, isAnswering) {
     this.#options = options;
     this.#outbox = new Outbox(options.storage, options.storageKey);
     this.#transmit = transmit;
     this.#isHeld = isHeld;
+    this.#isAnswering = isAnswering;
   }
 
   /** @returns {string} ref of the request */
@@ -72,12 +76,13 @@ export class Sender {
   /**
    * The server refused what was sent under a ref: repeat it later if the error says so, else give it up.
    *
-   * @returns {object} what it was about: {ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
+   * @returns {object} what it was about: {error, ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
    */
-  refuse(ref, error) {
+  refuse(ref, told) {
     const request = this.#requests.get(ref);
     const item = this.#outbox.get(ref);
     if (!request && !item) return {};
+    const error = item ? this.#outbox.weigh(ref, told) : told;
     const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
     const retryAt = this.#repeatAt(error, request?.tries ?? this.#outbox.tries(ref));
     if (retryAt) {
@@ -89,7 +94,7 @@ export class Sender {
       this.#outbox.refuse(ref, error);
     }
     const about = { session_id, message_id, retryAt };
-    return { ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
+    return { error, ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
   }
 
   /** The connection is gone: what was on its way is sent again over the next one. */
@@ -127,8 +132,11 @@ export class Sender {
 
   /** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */
   #repeatAt(error, tries) {
-    const mayRepeat = error.actions?.includes("retry") && error.retry_after >= 1 && tries < REPEATS_MAX;
-    return mayRepeat ? this.#options.now() + error.retry_after : null;
+    const isTimed = error.retry_after >= 1 && error.retry_after <= PATIENCE_MS;
+    if (!error.actions?.includes("retry") || !isTimed) return null;
+    // Too many answers at once, perhaps: they end by themselves, however long that takes.
+    const waitsForAnswers = error.category === "rate_limit" && this.#isAnswering();
+    return tries < REPEATS_MAX || waitsForAnswers ? this.#options.now() + error.retry_after : null;
   }
 }
 

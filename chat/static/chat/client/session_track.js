@@ -25,6 +25,7 @@ export class SessionTrack {
   /** time of the last one */
   resumedAt = -Infinity;
   #ended = new Map(); // reply_id -> true
+  #known = new Map(); // reply_id -> true: its question told how it ended, before anything else of it was heard
   #questions = new Map(); // message_id -> seq of user messages
   #ahead = new Set(); // seen beyond a gap
 
@@ -76,9 +77,21 @@ export class SessionTrack {
     return this.#ended.has(replyId);
   }
 
+  know(replyId) {
+    remember(this.#known, replyId, true);
+  }
+
+  isKnown(replyId) {
+    return this.#known.has(replyId);
+  }
+
   /** Note where a user message stands. */
   noteQuestion(messageId, seq) {
     remember(this.#questions, messageId, seq);
+  }
+
+  hasQuestion(messageId) {
+    return this.#questions.has(messageId);
   }
 
   /**

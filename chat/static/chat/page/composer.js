@@ -1,7 +1,6 @@
 /** The message box: several lines, Enter sends, input methods are left alone, too much text is refused at once. */
 
 import { codePoints } from "../client/reply_text.js";
-import { icon } from "./dom.js";
 import { strings } from "./strings.js";
 
 const WARN_BELOW = 500; // characters left from which on they are counted
@@ -28,10 +27,6 @@ export class Composer {
     this.#send = form.querySelector("button[type=submit]");
     this.#hint = form.querySelector(".composer-hint");
     this.#maxChars = maxChars;
-    this.#text.placeholder = strings.placeholder;
-    this.#send.append(icon("send"));
-    this.#send.setAttribute("aria-label", strings.send);
-    this.#send.title = strings.send;
     this.#onChange = onChange;
     this.#text.addEventListener("input", () => {
       this.#update();

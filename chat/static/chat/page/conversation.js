@@ -49,11 +49,6 @@ export class Conversation {
     exchange.setQuestion(item);
   }
 
-  /** Whether this message was typed here and is not known to be stored. */
-  isPending(ref) {
-    return this.#byRef.has(ref);
-  }
-
   removePending(ref) {
     const exchange = this.#byRef.get(ref);
     this.#byRef.delete(ref);
@@ -66,9 +61,11 @@ export class Conversation {
     this.#exchangeOf(detail.in_reply_to).setReply({ ...detail, isFresh: true });
   }
 
-  /** A reply ended in an error. */
+  /** A reply ended in an error. @returns {number|null} epoch ms at which it is asked for again by itself */
   failReply({ reply_id, message_id, state, text, error, timestamp }) {
-    this.#exchangeOf(message_id).setReply({ reply_id, state, text, error, timestamp, isFresh: true });
+    const exchange = this.#exchangeOf(message_id);
+    exchange.setReply({ reply_id, state, text, error, timestamp, isFresh: true });
+    return exchange.retryAt;
   }
 
   /** A message, or a request about one, was refused. @returns {boolean} whether it is shown here */

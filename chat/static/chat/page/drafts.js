@@ -1,6 +1,10 @@
-/** What was typed and not sent, one draft for each conversation; kept over a reload in the person's own browser. */
+/**
+ * What was typed and not sent, one draft for each conversation; kept over a reload in the person's own browser.
+ *
+ * A conversation is named by its session id, or until it has one, by the ref that opens it; null: nothing is said in it.
+ */
 
-const NEW = "new"; // of the conversation that has no session yet
+const NEW = "new";
 const DRAFTS_MAX = 50; // the oldest ones are forgotten
 
 export class Drafts {
@@ -16,20 +20,20 @@ export class Drafts {
     this.#key = `switchboard.drafts.${userId}`;
   }
 
-  get(sessionId) {
-    return this.#load()[sessionId ?? NEW] ?? "";
+  get(name) {
+    return this.#load()[name ?? NEW] ?? "";
   }
 
   /** An empty text removes the draft. */
-  set(sessionId, text) {
-    const { [sessionId ?? NEW]: _, ...others } = this.#load();
-    this.#save(text ? { ...others, [sessionId ?? NEW]: text } : others);
+  set(name, text) {
+    const { [name ?? NEW]: _, ...others } = this.#load();
+    this.#save(text ? { ...others, [name ?? NEW]: text } : others);
   }
 
-  /** The conversation has got its session. */
-  adopt(sessionId) {
-    this.set(sessionId, this.get(null));
-    this.set(null, "");
+  /** The conversation has got another name, or is gone: its draft goes before what is typed under the other one. */
+  move(from, to) {
+    this.set(to, [this.get(from), this.get(to)].filter(Boolean).join("\n"));
+    this.set(from, "");
   }
 
   forgetAll() {

@@ -184,6 +184,11 @@ export class Exchange {
     return [...this.#references].filter((reference) => !current.has(reference));
   }
 
+  /** epoch ms at which the answer is asked for again by itself, or null */
+  get retryAt() {
+    return this.#repetition.retryAt;
+  }
+
   get isStored() {
     return this.question?.seq !== undefined;
   }

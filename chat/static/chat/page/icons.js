@@ -2,10 +2,8 @@
 
 export const ICONS = {
   plus: "M12 5v14M5 12h14",
-  menu: "M4 7h16M4 12h16M4 17h16",
   end: "M4 6h16v4H4zM6 10v9h12v-9M10 14h4",
   close: "M6 6l12 12M18 6L6 18",
-  send: "M12 19V5M6 11l6-6 6 6",
   stop: "M6.5 6.5h11v11h-11z",
   down: "M12 5v14M6 13l6 6 6-6",
   sending: "M12 7v5l3 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z",

@@ -9,7 +9,8 @@ import { strings } from "./strings.js";
  * @param {(sessionId: string|null) => void} page.begin the person's latest conversation is known
  */
 export function listenTo(client, page) {
-  const { announce, conversation, line, log, models, notices, room, sessions, typing, urlOf, begin } = page;
+  const { activity, address, announce, begin, conversation, head, histories, line, log, models } = page;
+  const { notices, room, sessions, typing } = page;
   const listen = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
 
   listen("state", (detail) => {
@@ -34,16 +35,21 @@ export function listenTo(client, page) {
 
   listen("message", (message) => {
     sessions.touch(message.session_id, message.timestamp);
+    histories.note(message);
+    const isAnswer = message.sender !== "user";
+    if (isAnswer) takeEnd(message.session_id, message.reply?.reply_id);
     if (!room.isHere(message.session_id)) return;
-    if (message.sender === "user") typing.hide();
-    const isOwn = conversation.isPending(message.client_ref);
+    if (!isAnswer) typing.hide();
     conversation.addMessage(message, { isFresh: true });
     log.showWelcome();
-    if (message.sender !== "user") announce(strings.announceReply(message.content));
-    else if (!isOwn) announce(strings.announceOwn(message.content));
+    if (isAnswer) announce(strings.announceReply(message.content));
+    else if (room.isOwn(message.client_ref)) room.openAgainIfFailed();
+    else announce(strings.announceOwn(message.content));
   });
 
   listen("reply", (detail) => {
+    activity.noteReply(detail);
+    if (detail.state === "stopped") histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
     if (!room.isHere(detail.session_id)) return;
     conversation.updateReply(detail);
     if (detail.state === "pending") announce(strings.announceThinking);
@@ -53,9 +59,13 @@ export function listenTo(client, page) {
     const { error, request, session_id, reply_id, retryAt } = detail;
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
-    if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
+    if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
+    if (request === "user_message") room.showUnsent(); // it may be one of them
+    let repeatedAt = retryAt;
     if (reply_id) {
-      if (isHere) conversation.failReply(detail);
+      histories.noteEnd(detail);
+      takeEnd(session_id, reply_id);
+      if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
     } else if (request && isHere) {
@@ -63,7 +73,7 @@ export function listenTo(client, page) {
     } else if (!retryAt) {
       tellElsewhere(detail, isHere);
     }
-    if (isHere) announce(strings.announceError(error.message));
+    if (isHere) announceError(detail, repeatedAt);
   });
 
   listen("ack", ({ request, session_id }) => {
@@ -73,7 +83,7 @@ export function listenTo(client, page) {
   listen("typing", ({ session_id }) => room.isHere(session_id) && typing.show());
 
   listen("resumed", ({ session_id, recovered }) => {
-    if (!room.isHere(session_id)) return;
+    if (!room.isHere(session_id) || !room.current.isLoaded) return; // all of it is on its way
     log.showNotice();
     if (!recovered) room.open(session_id, { isNewEntry: false });
   });
@@ -87,8 +97,9 @@ export function listenTo(client, page) {
       sessions.update(session_id, { ended_at: timestamp });
       room.takeChange({ session_id, ended_at: timestamp });
     } else if (metadata.event === "session_deleted") {
+      const title = sessions.titleOf(session_id) ?? strings.unknownTitle;
       sessions.remove(session_id);
-      room.takeDeletion(session_id, { notice: sessions.isDeleting(session_id) ? "" : strings.deletedElsewhere });
+      room.takeDeletion(session_id, { title, isElsewhere: !sessions.isDeleting(session_id) });
     } else if (metadata.event === "session_active") {
       sessions.touch(session_id, timestamp);
       if (metadata.others) sessions.refreshSoon();
@@ -97,6 +108,21 @@ export function listenTo(client, page) {
       announce(content);
     }
   });
+
+  /** An answer is over, here or in another conversation, which nobody needs to follow any more then. */
+  function takeEnd(session_id, reply_id) {
+    activity.noteEnd({ session_id, reply_id });
+    if (room.isHere(session_id) || activity.isWriting(session_id)) return;
+    client.unfollow(session_id);
+    announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
+  }
+
+  /** What the card says, in one sentence after the other. */
+  function announceError({ error, request, reply_id }, repeatedAt) {
+    const outcome = (reply_id || request === "user_message") && strings.outcomes[error.outcome];
+    const seconds = repeatedAt && Math.ceil((repeatedAt - Date.now()) / 1_000);
+    announce(strings.announceError(error.message, outcome, seconds));
+  }
 
   /** An error that nothing on the page belongs to. */
   function tellElsewhere({ error, request, session_id }, isHere) {
@@ -107,9 +133,9 @@ export function listenTo(client, page) {
       event.preventDefault();
       room.open(session_id);
     };
-    const place = title && h("a", { href: urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
+    const place = title && h("a", { href: address.urlOf(session_id), on: { click: onClick } }, strings.inConversation(title));
     notices.tellError(error, { place, outcome: request === "user_message" && strings.outcomes[error.outcome] });
-    if (!isHere) announce(strings.announceError(error.message));
+    if (!isHere) announceError({ error, request });
   }
 
   function retryResume(sessionId) {

@@ -12,7 +12,7 @@ const SHOWN_MAX = 3; // the oldest one makes room
 export class Notices {
   #element;
   #onClosed;
-  #shown = []; // {key, count, reference, element}
+  #shown = []; // {key, count, reference, isPassing, element}
 
   /**
    * @param {HTMLElement} element
@@ -24,9 +24,14 @@ export class Notices {
     element.hidden = true;
   }
 
-  /** @param {string} words */
-  tell(words) {
-    this.#show({ key: words }, h("p", {}, words));
+  /** @param {string} words @param {object} [about] whether it is only of use in the conversation that is open now */
+  tell(words, { isPassing = false } = {}) {
+    this.#show({ key: words, isPassing }, h("p", {}, words));
+  }
+
+  /** Another conversation is opened. */
+  leave() {
+    for (const notice of this.#shown) if (notice.isPassing) this.#remove(notice);
   }
 
   /**

@@ -9,9 +9,13 @@ import { welcome } from "./shell.js";
 import { strings } from "./strings.js";
 
 export class Room {
-  /** `opener` is the ref of the first message while the conversation has no session id yet. */
-  current = { sessionId: null, opener: null, isLoaded: true };
+  /**
+   * `opener` is the ref of the first message while the conversation has no session id yet. `isLoaded`: what is shown is
+   * all that the server has. `hasText`: something of the history is shown, if only what was known of it before.
+   */
+  current = { sessionId: null, opener: null, isLoaded: true, hasText: false };
   #page;
+  #ownRefs = new Set(); // of the messages that were said in this tab
 
   /** @param {object} page the parts of the page, see `page.js` */
   constructor(page) {
@@ -20,35 +24,31 @@ export class Room {
 
   /** Whether an event of this session is shown here. */
   isHere(sessionId) {
-    return this.current.isLoaded && sessionId === this.current.sessionId;
+    return Boolean(sessionId) && sessionId === this.current.sessionId;
   }
 
+  /** Whether the message with this ref was said in this tab. */
+  isOwn(ref) {
+    return this.#ownRefs.has(ref);
+  }
+
+  /** Show a conversation. What is on the page of it already stays until the server has told it anew. */
   async open(sessionId, { isNewEntry = true } = {}) {
-    const { api, client, conversation, log, urlOf } = this.#page;
-    const opened = this.#show({ sessionId, opener: null, isLoaded: false }, isNewEntry && urlOf(sessionId));
-    log.showLoading(true);
+    const { historyView, log } = this.#page;
+    const opened = this.#show({ sessionId, opener: null, isLoaded: false }, { isNewEntry });
     try {
-      const { session, messages, has_more } = await api.history(sessionId);
-      if (this.current !== opened) return;
-      log.showLoading(false);
-      opened.isLoaded = true;
-      for (const message of messages) conversation.addMessage(message);
-      client.follow(sessionId, messages);
+      const session = await historyView.load(opened);
+      if (!session) return;
       this.showPending();
-      this.showSession(session);
-      this.#offerEarlier(opened, messages, has_more);
+      this.#showHead(session);
       log.scrollToEnd();
     } catch (failure) {
-      if (this.current !== opened) return;
-      log.showLoading(false);
-      // What is not there cannot be written to: whatever is said next opens another conversation.
-      if (failure.status === 404) Object.assign(opened, { sessionId: null, isLoaded: true });
-      else opened.hasFailed = true;
-      this.showHttpError(failure, () => this.open(sessionId, { isNewEntry: false }));
+      if (failure.status === 404) this.#showMissing(opened, failure);
+      else this.#showUnloaded(opened, failure);
     }
   }
 
-  /** The connection is back: what could not be loaded may be there now. */
+  /** What could not be loaded may be there now: the connection is back, or has taken a message of it. */
   openAgainIfFailed() {
     const { sessionId, hasFailed } = this.current;
     if (hasFailed) this.open(sessionId, { isNewEntry: false });
@@ -56,58 +56,52 @@ export class Room {
 
   /** A conversation that the server does not know; with `opener`, the one whose messages are still on their way. */
   startNew({ isNewEntry = true, opener = null } = {}) {
-    this.#show({ sessionId: null, opener, isLoaded: true }, isNewEntry && this.#page.facts.page_url, { isFresh: true });
-    this.showSession({ title: strings.newConversation, ended_at: null });
-    if (opener) this.showPending();
+    this.#show({ sessionId: null, opener, isLoaded: true }, { isNewEntry });
     this.#showWelcomeIfEmpty();
   }
 
   /** The server has opened a session for the message with this ref. */
   takeSession({ session_id, opener }) {
+    const { address, drafts, head, histories, sessions } = this.#page;
+    histories.keep({ session: { session_id, title: "" }, messages: [], has_more: false });
+    drafts.move(opener, session_id);
+    this.showUnsent();
     if (opener !== this.current.opener) return;
-    const { sessions, drafts, end, urlOf } = this.#page;
     Object.assign(this.current, { sessionId: session_id, opener: null });
-    drafts.adopt(session_id);
-    history.replaceState(null, "", urlOf(session_id));
+    address.correct(this.current);
     sessions.setCurrent(session_id);
-    end.hidden = false;
-  }
-
-  showSession({ title, ended_at, model_id }) {
-    const { composer, endedNote, models, end } = this.#page;
-    this.showTitle(title);
-    models.value = model_id;
-    composer.hidden = Boolean(ended_at);
-    endedNote.hidden = !ended_at;
-    end.hidden = Boolean(ended_at) || !this.current.sessionId;
-  }
-
-  showTitle(title) {
-    this.#page.title.textContent = title || strings.untitled;
-    document.title = strings.conversationTitle(title || strings.untitled);
-  }
-
-  /** Nobody can write here any more. */
-  showEnded() {
-    const { composer, endedNote, end } = this.#page;
-    composer.hidden = end.hidden = true;
-    endedNote.hidden = false;
+    head.showStored();
   }
 
   showPending() {
-    for (const item of this.#pending()) this.#page.conversation.addPending(item);
+    for (const item of this.#pending()) {
+      this.#ownRefs.add(item.ref);
+      this.#page.conversation.addPending(item);
+    }
+  }
+
+  /** Bring the list of what the server does not know yet up to date. */
+  showUnsent() {
+    const { client, unsent } = this.#page;
+    unsent.show(client.unopened);
+    unsent.setCurrent(this.current.opener);
   }
 
   // --- What the person does ---
 
   say(content) {
-    const { client, conversation, log, models } = this.#page;
+    const { address, client, conversation, log, models } = this.#page;
     const { sessionId, opener } = this.current;
     const item = client.say({ content, sessionId, opener, modelId: sessionId ? undefined : models.value });
-    if (!sessionId && !opener) this.current.opener = item.ref;
+    this.#ownRefs.add(item.ref);
+    if (!sessionId && !opener) {
+      this.current.opener = item.ref;
+      address.correct(this.current);
+    }
     conversation.addPending(item);
+    this.showUnsent();
     log.showWelcome();
-    log.showNotice();
+    if (this.current.isLoaded) log.showNotice(); // else it tells what is missing above
     log.scrollToEnd();
     return item;
   }
@@ -115,15 +109,22 @@ export class Room {
   resend(ref) {
     this.#page.client.resend(ref);
     this.showPending();
+    this.showUnsent();
   }
 
   /** Give up a message that was refused. @returns {string} its text */
   remove(ref) {
-    const { client, conversation, composer, endedNote } = this.#page;
+    const { address, client, conversation, composer, drafts, head } = this.#page;
     const item = this.#pending().find((other) => other.ref === ref);
     client.discard(ref);
     conversation.removePending(ref);
-    if (!endedNote.hidden) this.startNew(); // nothing can be said here any more
+    if (this.current.opener && this.#pending().length === 0) {
+      drafts.move(this.current.opener, null);
+      this.current.opener = null;
+      address.correct(this.current);
+    }
+    this.showUnsent();
+    if (head.isEnded || this.current.isMissing) this.startNew(); // nothing can be said here any more
     this.#showWelcomeIfEmpty();
     composer.focus();
     return item?.content ?? "";
@@ -131,27 +132,41 @@ export class Room {
 
   /** Keep what was typed, for this conversation. */
   keepDraft(text) {
-    this.#page.drafts.set(this.current.sessionId, text);
+    this.#page.drafts.set(this.#draftName, text);
   }
 
   // --- What was done to a conversation, here or on another device ---
 
   takeChange({ session_id, title, model_id, ended_at }) {
+    const { head, models } = this.#page;
     if (!this.isHere(session_id)) return;
-    if (title) this.showTitle(title);
-    if (model_id) this.#page.models.value = model_id;
-    if (ended_at) this.showEnded();
+    if (title) head.showTitle(title);
+    if (model_id) models.value = model_id;
+    if (ended_at) head.showEnded();
   }
 
-  takeDeletion(sessionId, { notice = "" } = {}) {
-    const { drafts, client, notices } = this.#page;
-    drafts.set(sessionId, "");
-    for (const { ref } of client.pending(sessionId)) client.discard(ref);
-    if (sessionId !== this.current.sessionId) return;
+  /** The list is loaded: it may name what could not be loaded itself. */
+  takeList() {
+    const { head, sessions } = this.#page;
+    const { sessionId, isLoaded, isMissing } = this.current;
+    const listed = sessions.get(sessionId);
+    if (listed && !isLoaded && !isMissing) head.showTitle(listed.title);
+  }
+
+  takeDeletion(sessionId, { title, isElsewhere }) {
+    const { activity, drafts, client, histories, notices } = this.#page;
+    const unsent = client.pending(sessionId);
+    for (const { ref } of unsent) client.discard(ref);
+    activity.forget(sessionId);
+    histories.forget(sessionId);
+    const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
+    drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
+    if (!this.isHere(sessionId)) return;
+    drafts.move(sessionId, null); // what was being said can be said in another conversation
     client.unfollow(sessionId);
     this.current.sessionId = null;
     this.startNew();
-    if (notice) notices.tell(notice);
+    if (isElsewhere) notices.tell(strings.deletedElsewhere(title), { isPassing: true });
   }
 
   // --- Failures of the conversation as a whole ---
@@ -170,45 +185,67 @@ export class Room {
 
   // --- Inside ---
 
+  get #draftName() {
+    return this.current.sessionId ?? this.current.opener;
+  }
+
   #pending() {
     return this.#page.client.pending(this.current.sessionId ?? this.current.opener);
   }
 
-  /** Make another conversation the one on the page. */
-  #show(next, url, entry = null) {
-    const { client, composer, conversation, drafts, log, sessions, end, typing, closeSidebar } = this.#page;
-    const { sessionId } = this.current;
-    if (sessionId && sessionId !== next.sessionId) client.unfollow(sessionId);
-    this.current = next;
-    if (url) history.pushState(entry, "", url);
-    conversation.clear();
-    log.showWelcome();
-    log.showNotice();
-    log.offerEarlier(null);
-    sessions.setCurrent(next.sessionId);
-    end.hidden = true;
-    typing.hide();
-    composer.restore(drafts.get(next.sessionId));
+  /** Make another conversation the one on the page, or begin to load the same one anew. */
+  #show(next, { isNewEntry }) {
+    const { activity, address, client, composer, conversation, drafts, log, notices } = this.#page;
+    const { sessions, typing, unsent, closeSidebar } = this.#page;
+    const before = this.current;
+    const isSame = this.isHere(next.sessionId);
+    const isRetried = Boolean(document.activeElement?.closest(".log-notice")); // a card whose button may go with it
+    this.current = { ...next, hasText: isSame && before.hasText };
+    if (!isSame) {
+      if (before.sessionId && !activity.isWriting(before.sessionId)) client.unfollow(before.sessionId);
+      activity.forget(next.sessionId); // what is being written there is told anew when it is followed
+      if (isNewEntry) address.go(next);
+      conversation.clear();
+      log.showWelcome();
+      log.showNotice();
+      notices.leave();
+      log.offerEarlier(null);
+      sessions.setCurrent(next.sessionId);
+      unsent.setCurrent(next.opener);
+      typing.hide();
+      this.#showHead(this.#known(next));
+      this.showPending();
+      composer.restore(drafts.get(this.#draftName));
+    }
+    if (isSame && !isNewEntry && !isRetried) return this.current; // nobody asked for it: the focus stays where it is
     closeSidebar();
     if (this.#page.hasPointer()) composer.focus();
-    return next;
+    return this.current;
   }
 
-  #offerEarlier(opened, messages, hasMore) {
-    const { api, conversation, log } = this.#page;
-    const load = async () => {
-      try {
-        const page = await api.history(opened.sessionId, { before: messages[0].seq });
-        if (this.current !== opened) return;
-        log.keepPlace(() => {
-          for (const message of page.messages) conversation.addMessage(message);
-          this.#offerEarlier(opened, page.messages, page.has_more);
-        });
-      } catch (failure) {
-        if (this.current === opened) this.showHttpError(failure, load);
-      }
-    };
-    log.offerEarlier(hasMore ? load : null);
+  /** What can be said of a conversation before the server has told of it. */
+  #known({ sessionId }) {
+    const { histories, sessions } = this.#page;
+    if (!sessionId) return { title: strings.newConversation };
+    return sessions.get(sessionId) ?? histories.get(sessionId)?.session ?? { title: strings.unknownTitle };
+  }
+
+  #showHead(session) {
+    this.#page.head.show(session, { isStored: Boolean(this.current.sessionId) });
+  }
+
+  #showUnloaded(opened, failure) {
+    opened.hasFailed = true;
+    this.showHttpError(failure, () => this.open(opened.sessionId, { isNewEntry: false }));
+  }
+
+  /** There is no such conversation; what is typed for it can be said in another one. */
+  #showMissing(opened, { error }) {
+    const { drafts, head } = this.#page;
+    opened.isMissing = true;
+    drafts.move(opened.sessionId, null);
+    head.showMissing();
+    this.showError({ ...error, message: strings.missing });
   }
 
   #showWelcomeIfEmpty() {

@@ -9,6 +9,7 @@ export class SessionItem {
   #title = h("span", { class: "session-title", dir: "auto" });
   #time = h("time", {});
   #ended = h("span", { class: "session-ended" }, strings.endedMark);
+  #mark = h("span", { class: "session-mark" });
   #actions;
   #link;
   #menu;
@@ -18,6 +19,7 @@ export class SessionItem {
    * @param {object} session as the API returns it
    * @param {object} actions
    * @param {(sessionId: string) => string} actions.urlOf
+   * @param {(sessionId: string) => string|null} actions.markOf what goes on in it: a key of `strings.marks`
    * @param {(sessionId: string) => void} actions.open
    * @param {(item: SessionItem, button: HTMLElement) => void} actions.showMenu
    * @param {(sessionId: string, title: string) => Promise<void>} actions.rename
@@ -27,7 +29,7 @@ export class SessionItem {
     this.#actions = actions;
     const attributes = { class: "session-link", href: actions.urlOf(this.id), "data-session-id": this.id };
     const onClick = (event) => this.#open(event);
-    const facts = h("span", { class: "session-facts" }, this.#time, this.#ended);
+    const facts = h("span", { class: "session-facts" }, this.#time, this.#ended, this.#mark);
     this.#link = h("a", { ...attributes, on: { click: onClick } }, this.#title, facts);
     this.#menu = button({
       label: strings.moreAbout(""),
@@ -52,6 +54,14 @@ export class SessionItem {
     this.#ended.hidden = !session.ended_at;
     this.#menu.setAttribute("aria-label", strings.moreAbout(this.title));
     this.#menu.title = strings.more;
+    this.showMark();
+  }
+
+  showMark() {
+    const mark = this.#actions.markOf(this.id);
+    this.#mark.hidden = !mark;
+    this.#mark.textContent = strings.marks[mark] ?? "";
+    this.element.dataset.mark = mark ?? "";
   }
 
   set isCurrent(isCurrent) {

@@ -32,9 +32,11 @@ export class SessionList {
    * @param {import("./api.js").Api} api
    * @param {object} actions
    * @param {(sessionId: string) => string} actions.urlOf
+   * @param {(sessionId: string) => string|null} actions.markOf see `SessionItem`
    * @param {(sessionId: string) => void} actions.open
    * @param {(session: object) => void} actions.onChange the person changed a session: {session_id, title, ended_at}
    * @param {(sessionId: string) => void} actions.onDelete
+   * @param {() => void} actions.onLoad
    * @param {(error: Error, onRetry?: () => void) => void} actions.onError
    */
   constructor(element, api, actions) {
@@ -46,7 +48,7 @@ export class SessionList {
       showMenu: (item, opener) => this.#showMenu(item, opener),
     };
     this.#more.hidden = true;
-    element.replaceChildren(this.#failure, this.#list, this.#empty, this.#more);
+    element.append(this.#failure, this.#list, this.#empty, this.#more);
   }
 
   async load() {
@@ -91,6 +93,16 @@ export class SessionList {
     const item = this.#items.get(sessionId);
     if (item) item.show({ ...item.session, ...changes });
     else this.refreshSoon();
+  }
+
+  /** Something else goes on in a session now. */
+  showMark(sessionId) {
+    this.#items.get(sessionId)?.showMark();
+  }
+
+  /** @returns {object|undefined} a session that is in the list, as the API returns it */
+  get(sessionId) {
+    return this.#items.get(sessionId)?.session;
   }
 
   /** @returns {string|undefined} the title of a session that is in the list */
@@ -171,6 +183,7 @@ export class SessionList {
       this.#next = page.has_more ? page.next : null;
       this.#failure.replaceChildren();
       this.#render();
+      this.#actions.onLoad();
     } catch (failure) {
       if (failure.status === 401 || !failure.error) this.#actions.onError(failure);
       else if (this.#order.length === 0) this.#showFailure(failure.error); // else what is there is better than nothing

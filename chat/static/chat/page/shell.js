@@ -15,14 +15,17 @@ export function announcer(element) {
   };
 }
 
-/** The list of conversations slides over the page where there is no room for it. @returns {() => void} close */
-export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
-  openButton.append(icon("menu"));
-  closeButton.append(icon("close"));
+/**
+ * The list of conversations slides over the page where there is no room for it; what is `behind` it is out of reach then.
+ *
+ * @returns {() => void} close
+ */
+export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind }) {
   const show = (isOpen) => {
     sidebar.classList.toggle("is-open", isOpen);
     backdrop.classList.toggle("is-open", isOpen);
     openButton.setAttribute("aria-expanded", String(isOpen));
+    for (const element of behind) element.inert = isOpen;
   };
   const close = () => {
     if (!sidebar.classList.contains("is-open")) return;
@@ -35,6 +38,7 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton }) {
   });
   closeButton.addEventListener("click", close);
   backdrop.addEventListener("click", close);
+  matchMedia("(max-width: 50rem)").addEventListener("change", close); // as in layout.css: there is room for both, or none
   document.addEventListener("keydown", ({ key }) => {
     // A menu or a question in front of the list is what Escape is about then.
     if (key === "Escape" && !document.querySelector("dialog[open], :popover-open")) close();
@@ -67,6 +71,11 @@ export class ModelPicker {
     this.#select.value = this.#agreed;
   }
 
+  /** Nothing can be asked there any more. */
+  set disabled(isDisabled) {
+    this.#select.disabled = isDisabled;
+  }
+
   /** The server has taken the change. */
   confirm() {
     this.#agreed = this.#select.value;
@@ -92,8 +101,7 @@ export class ModelPicker {
 
 /** The button that ends the conversation. */
 export function endButton(parent, onEnd) {
-  const text = h("span", { class: "end-text" }, strings.end); // hidden where it is narrow: the label stays
-  const element = button({ text, label: strings.end, iconName: "end", className: "button quiet", onClick: onEnd });
+  const element = button({ text: strings.end, iconName: "end", className: "button quiet end", onClick: onEnd });
   element.hidden = true;
   parent.append(element);
   return element;

@@ -6,11 +6,12 @@ export const strings = {
   assistant: "Assistant",
   newConversation: "New conversation",
   untitled: "New conversation",
+  unknownTitle: "Conversation",
+  missingTitle: "Conversation not found",
+  missing: "This conversation does not exist, or it is not yours.",
   conversationTitle: (title) => `${title} – Switchboard`,
 
   // Composer
-  placeholder: "Write a message",
-  send: "Send message",
   hint: "Enter sends, Shift + Enter starts a new line",
   typingElsewhere: "You are typing on another device",
   charactersLeft: (left) => `${left} characters left`,
@@ -97,14 +98,15 @@ export const strings = {
 
   // Conversations
   conversations: "Conversations",
-  openList: "Open the list of conversations",
-  closeList: "Close the list of conversations",
   noConversations: "Your conversations will be listed here.",
+  notSentYet: "Not sent yet",
   showMore: "Show more",
   showEarlier: "Show earlier messages",
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
+  marks: { writing: "Writing", unread: "New answer" },
+  unreadTitle: (count, title) => `(${count}) ${title}`,
   more: "More",
   moreAbout: (title) => `More about ${title}`,
   rename: "Rename",
@@ -112,7 +114,7 @@ export const strings = {
   delete: "Delete",
   deleteQuestion: "Delete this conversation?",
   deleteExplained: (title) => `“${title}” and everything said in it will be gone. This cannot be undone.`,
-  deletedElsewhere: "This conversation was deleted on another device.",
+  deletedElsewhere: (title) => `“${title}” was deleted on another device.`,
   end: "End conversation",
   endQuestion: "End this conversation?",
   endExplained: "You can still read it, but nobody can write in it any more.",
@@ -122,7 +124,9 @@ export const strings = {
   // Said to screen readers
   announceReply: (text) => `Assistant: ${spoken(text)}`,
   announceOwn: (text) => `You, on another device: ${text}`,
-  announceError: (message) => `Error: ${message}`,
+  announceElsewhere: (title) => `There is a new answer in “${title}”.`,
+  announceError: (message, outcome, seconds) =>
+    ["Error:", message, outcome, seconds && `${strings.tryingAgainIn(seconds)}.`].filter(Boolean).join(" "),
   announceThinking: "The assistant is thinking",
 };
 

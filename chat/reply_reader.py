@@ -1,0 +1,136 @@
+"""Reads a provider for one reply, under time limits, in a task that nobody has to wait for longer than a moment.
+
+A provider may hang where it is asked to end: in a `finally` that waits for its own server, or because it takes no
+notice. So limits and stops do not wait for it: they cut it off, and the reply ends without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from chat.llm.base import Deadlines, Usage
+from errors.exceptions import ChatError
+from errors.loggers import get_logger
+from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, ErrorSpec
+
+log = get_logger("chat.replies")
+
+CLOSE_S = 1.0  # seconds that a provider gets to end when it is cut off
+
+Pieces = AsyncIterator[str | Usage]
+
+
+class ReplyReader:
+    """One provider being read. Begins at once.
+
+    Args:
+        ask: Returns the provider's pieces, and the time that they may take from then on.
+        take: Gets each piece.
+        abandon: Gets the task of a provider that has not ended in time.
+
+    Attributes:
+        has_asked: The provider is at work, or was.
+        is_cut: Nothing more of it is wanted.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[tuple[Pieces, Deadlines]]],
+        take: Callable[[str | Usage], None],
+        abandon: Callable[[asyncio.Task[None]], None],
+    ) -> None:
+        self.has_asked = False
+        self.is_cut = False
+        self._ask = ask
+        self._take = take
+        self._abandon = abandon
+        self._loop = asyncio.get_running_loop()
+        self._error: ChatError | None = None  # why it was cut off, where that is a failure
+        self._close_s = CLOSE_S
+        self._limit_s = 0.0
+        self._spec: ErrorSpec = LLM_TIMEOUT  # of a limit that is over
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._cut: asyncio.Future[None] = self._loop.create_future()
+        self._task = asyncio.create_task(self._read())
+        self._task.add_done_callback(_retrieve)
+
+    def cut(self, error: ChatError | None = None, *, close_s: float = CLOSE_S) -> None:
+        """Ask the provider to end. What it says or raises from now on is no part of the reply."""
+        if self.is_cut or self._task.done():
+            return
+        self.is_cut, self._error, self._close_s = True, error, close_s
+        self._task.cancel()
+        self._cut.set_result(None)
+
+    async def end(self) -> None:
+        """Wait until the provider has ended; one that was cut off has `close_s` for it and is abandoned then.
+
+        Raises:
+            ChatError: LLM_TIMEOUT or REPLY_INTERRUPTED when a limit is over; the error of `cut`.
+            Exception: What the provider raised.
+        """
+        both: set[asyncio.Future[Any]] = {self._task, self._cut}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not self._task.done():
+                await asyncio.wait({self._task}, timeout=self._close_s)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._task.done():
+                self._task.cancel()  # out of what it waits for while it ends
+                self._abandon(self._task)
+        exc = self._task.exception() if self._task.done() and not self._task.cancelled() else None
+        if self.is_cut:
+            if exc is not None:
+                log.warning("chat.provider_close_failed", cause=type(exc).__name__)
+            if self._error is not None:
+                raise self._error
+        elif self._task.cancelled():
+            # The provider's own cancellation, of something inside it: a failure like any other.
+            spec = LLM_UNAVAILABLE if self._spec is LLM_TIMEOUT else self._spec
+            raise ChatError(spec, detail="the provider was cancelled")
+        elif exc is not None:
+            raise exc
+
+    # --- In the task ---
+
+    async def _read(self) -> None:
+        pieces, deadlines = await self._ask()
+        self.has_asked = True
+        self._deadline = self._loop.time() + deadlines.total_s
+        self._limit(deadlines.first_token_s)
+        try:
+            async for piece in pieces:
+                if self.is_cut:
+                    return  # it took no notice
+                if not isinstance(piece, Usage):
+                    # An empty one: the model is thinking.
+                    self._spec, self._limit_s = REPLY_INTERRUPTED if piece else self._spec, deadlines.next_token_s
+                self._limit(self._limit_s)
+                self._take(piece)
+        finally:
+            aclose = getattr(pieces, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    def _limit(self, limit_s: float) -> None:
+        """From now on, this long until the next piece."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._limit_s = limit_s
+        self._timer = self._loop.call_at(min(self._loop.time() + limit_s, self._deadline), self._on_limit)
+
+    def _on_limit(self) -> None:
+        is_total = self._timer is not None and self._timer.when() == self._deadline
+        what = "the reply's total time is over" if is_total else f"no token within {self._limit_s} s"
+        self.cut(ChatError(self._spec, detail=what))
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """What an abandoned provider raises in the end is nobody's failure any more."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,67 @@
+/**
+ * Where an answer is being written, and where one has come that the person has not seen yet.
+ *
+ * Knows what the client tells, that is the sessions that this tab follows.
+ */
+
+const RUNNING = new Set(["pending", "streaming"]);
+
+export class Activity {
+  #writing = new Map(); // reply id -> session id
+  #unread = new Set(); // session ids
+  #isSeen;
+  #onChange;
+
+  /**
+   * @param {object} page
+   * @param {(sessionId: string) => boolean} page.isSeen whether what comes in this session comes before the person's eyes
+   * @param {(sessionId: string) => void} page.onChange another mark belongs to this session now
+   */
+  constructor({ isSeen, onChange }) {
+    this.#isSeen = isSeen;
+    this.#onChange = onChange;
+  }
+
+  /** How many conversations have an answer that was not seen. */
+  get unreadCount() {
+    return this.#unread.size;
+  }
+
+  /** @returns {"writing"|"unread"|null} */
+  markOf(sessionId) {
+    if (this.isWriting(sessionId)) return "writing";
+    return this.#unread.has(sessionId) ? "unread" : null;
+  }
+
+  isWriting(sessionId) {
+    return [...this.#writing.values()].includes(sessionId);
+  }
+
+  /** A running reply, or one that was stopped: that is no news for who stopped it. */
+  noteReply({ session_id, reply_id, state }) {
+    const isRunning = RUNNING.has(state);
+    if (isRunning === this.#writing.has(reply_id)) return; // it has only grown
+    if (isRunning) this.#writing.set(reply_id, session_id);
+    else this.#writing.delete(reply_id);
+    this.#onChange(session_id);
+  }
+
+  /** A reply has ended in a message, or in an error. */
+  noteEnd({ session_id, reply_id }) {
+    this.#writing.delete(reply_id);
+    if (!this.#isSeen(session_id)) this.#unread.add(session_id);
+    this.#onChange(session_id);
+  }
+
+  /** The conversation is before the person's eyes. */
+  see(sessionId) {
+    if (this.#unread.delete(sessionId)) this.#onChange(sessionId);
+  }
+
+  /** Nothing is known of the session any more. */
+  forget(sessionId) {
+    for (const [replyId, id] of this.#writing) if (id === sessionId) this.#writing.delete(replyId);
+    this.#unread.delete(sessionId);
+    this.#onChange(sessionId);
+  }
+}

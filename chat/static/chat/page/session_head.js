@@ -1,0 +1,83 @@
+/** What the page says of the conversation as a whole: its name, its model, and whether it can be written to. */
+
+import { strings } from "./strings.js";
+
+export class SessionHead {
+  #parts;
+  #title = strings.untitled;
+  #unreadCount = 0;
+
+  /**
+   * @param {object} parts
+   * @param {HTMLElement} parts.title
+   * @param {import("./composer.js").Composer} parts.composer
+   * @param {import("./shell.js").ModelPicker} parts.models
+   * @param {HTMLElement} parts.listOpener the button that opens the list where it is out of sight
+   * @param {HTMLElement} parts.end the button that ends it
+   * @param {HTMLElement} parts.endedNote
+   * @param {HTMLElement} parts.another the button in it that begins another one
+   */
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /** @param {object} session {title, ended_at?, model_id?} @param {object} facts whether the server has it */
+  show({ title, ended_at, model_id }, { isStored }) {
+    this.showTitle(title);
+    this.#parts.models.value = model_id;
+    this.#setWritable(!ended_at);
+    this.#parts.end.hidden = Boolean(ended_at) || !isStored;
+  }
+
+  showTitle(title) {
+    this.#title = title || strings.untitled;
+    this.#parts.title.textContent = this.#title;
+    this.#showTabTitle();
+  }
+
+  /** In how many conversations there is something new: to be seen from another tab too, and without the list. */
+  showUnread(count) {
+    this.#unreadCount = count;
+    this.#parts.listOpener.classList.toggle("has-news", count > 0);
+    this.#parts.listOpener.ariaDescription = count > 0 ? strings.marks.unread : null;
+    this.#showTabTitle();
+  }
+
+  /** The server has it now: it can be ended. */
+  showStored() {
+    this.#parts.end.hidden = false;
+  }
+
+  /** Nobody can write here any more. */
+  showEnded() {
+    const { another, end, endedNote } = this.#parts;
+    const focused = document.activeElement;
+    end.hidden = true;
+    this.#setWritable(false);
+    // Not to the button for who was typing: the next key would press it.
+    if (focused.closest("[hidden], :disabled")) (focused === end ? another : endedNote).focus();
+  }
+
+  /** It is not there: nothing can be written to it. */
+  showMissing() {
+    this.showTitle(strings.missingTitle);
+    const { composer, end, models } = this.#parts;
+    end.hidden = composer.hidden = models.disabled = true;
+  }
+
+  get isEnded() {
+    return !this.#parts.endedNote.hidden;
+  }
+
+  #setWritable(isWritable) {
+    const { composer, endedNote, models } = this.#parts;
+    composer.hidden = !isWritable;
+    endedNote.hidden = isWritable;
+    models.disabled = !isWritable;
+  }
+
+  #showTabTitle() {
+    const title = strings.conversationTitle(this.#title);
+    document.title = this.#unreadCount ? strings.unreadTitle(this.#unreadCount, title) : title;
+  }
+}

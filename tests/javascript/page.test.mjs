@@ -1,0 +1,88 @@
+/** What the page remembers: of conversations, of answers that were not seen, of what was typed. */
+
+import assert from "node:assert/strict";
+import { beforeEach, describe, it } from "node:test";
+
+import { Activity } from "../../chat/static/chat/page/activity.js";
+import { Drafts } from "../../chat/static/chat/page/drafts.js";
+import { Histories } from "../../chat/static/chat/page/histories.js";
+import { MemoryStorage } from "./fake_server.mjs";
+
+const question = (seq) => ({ session_id: "s", message_id: `m${seq}`, seq, sender: "user", content: `text ${seq}` });
+
+describe("what was last known of a conversation", () => {
+  it("is what was loaded and what came since, in order", () => {
+    const histories = new Histories();
+    histories.note(question(1)); // of one that was never open
+    assert.equal(histories.get("s"), null);
+    histories.keep({ session: { session_id: "s", title: "Apples" }, messages: [question(3)], has_more: true });
+    histories.note(question(5));
+    histories.note(question(4));
+    const { session, messages, has_more } = histories.get("s");
+    assert.deepEqual([session.title, has_more], ["Apples", true]);
+    assert.deepEqual(messages.map(({ seq }) => seq), [3, 4, 5]);
+    histories.forget("s");
+    assert.equal(histories.get("s"), null);
+  });
+
+  it("tells how an answer failed", () => {
+    const histories = new Histories();
+    histories.keep({ session: { session_id: "s" }, messages: [question(1)], has_more: false });
+    const failure = { session_id: "s", message_id: "m1", reply_id: "r", state: "failed", error: { code: "X" }, text: "" };
+    histories.noteEnd(failure);
+    const { reply } = histories.get("s").messages[0];
+    assert.deepEqual(reply, { reply_id: "r", state: "failed", error: { code: "X" }, text: "" });
+  });
+
+  it("is forgotten of those that were opened long ago", () => {
+    const histories = new Histories();
+    for (let n = 0; n < 21; n += 1) histories.keep({ session: { session_id: `s${n}` }, messages: [], has_more: false });
+    assert.equal(histories.get("s0"), null);
+    assert.ok(histories.get("s20"));
+  });
+});
+
+describe("what goes on in a conversation", () => {
+  let seen;
+  let changed;
+  let activity;
+
+  beforeEach(() => {
+    seen = new Set();
+    changed = [];
+    activity = new Activity({ isSeen: (id) => seen.has(id), onChange: (id) => changed.push(id) });
+  });
+
+  it("is an answer that is written, then one that was not seen", () => {
+    activity.noteReply({ session_id: "s", reply_id: "r", state: "pending" });
+    activity.noteReply({ session_id: "s", reply_id: "r", state: "streaming" });
+    assert.equal(activity.markOf("s"), "writing");
+    activity.noteEnd({ session_id: "s", reply_id: "r" });
+    assert.equal(activity.markOf("s"), "unread");
+    assert.equal(activity.unreadCount, 1);
+    activity.see("s");
+    assert.equal(activity.markOf("s"), null);
+    assert.deepEqual(changed, ["s", "s", "s"]); // and not with every piece
+  });
+
+  it("is nothing new where the person looks on, or has stopped it", () => {
+    seen.add("s");
+    activity.noteReply({ session_id: "s", reply_id: "r", state: "streaming" });
+    activity.noteEnd({ session_id: "s", reply_id: "r" });
+    activity.noteReply({ session_id: "t", reply_id: "q", state: "streaming" });
+    activity.noteReply({ session_id: "t", reply_id: "q", state: "stopped" });
+    assert.deepEqual([activity.markOf("s"), activity.markOf("t"), activity.unreadCount], [null, null, 0]);
+  });
+});
+
+describe("a draft", () => {
+  it("follows its conversation to another name, before what is typed there", () => {
+    const drafts = new Drafts(new MemoryStorage(), "1");
+    drafts.set("opener", "one");
+    drafts.move("opener", "session");
+    assert.deepEqual([drafts.get("opener"), drafts.get("session")], ["", "one"]);
+    drafts.set(null, "two");
+    drafts.move("session", null);
+    assert.equal(drafts.get(null), "one\ntwo");
+  });
+});
