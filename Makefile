@@ -17,7 +17,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 .PHONY: help run test check smoke soak bench lock upgrade clean venv install install-dev install-bench
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: install ## serve the chat on 127.0.0.1:8000 with demo accounts (PORT=8001 for another port)
 	@$(BIN)/python deploy/check_port.py
@@ -81,7 +81,7 @@ install: venv
 		echo "==> installing requirements.txt"; \
 		$(PIP) --requirement requirements.txt && cp requirements.txt $(VENV)/; }
 
-install-dev: venv
+install-dev: venv ## install what tests and checks need into .venv
 	@cmp -s requirements-dev.txt $(VENV)/requirements-dev.txt || { \
 		echo "==> installing requirements-dev.txt"; \
 		$(PIP) --requirement requirements-dev.txt && cp requirements-dev.txt requirements.txt $(VENV)/; }

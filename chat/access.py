@@ -1,6 +1,6 @@
-"""Whether people who are connected may stay: an account can be closed, a password changed, a login run out.
+"""Whether people who are connected may stay: an account may be closed, a password changed, a login may run out.
 
-Looked at every `access_check_s` seconds for everybody, in few queries, and at once for an account that was changed.
+Checked every `access_check_s` seconds for everybody, in few queries, and at once for an account that was changed.
 While the database, or the cache that holds the login sessions, does not answer, everybody stays.
 """
 

@@ -1,7 +1,7 @@
 """Tells all devices of a person in which session something was said, so that their lists of sessions stay in order.
 
 Registered connections hear of it anyway; a page shows one session and lists thirty. A list needs to know when another
-session has become the newest one, and not of every message: what is noted gathers for a second.
+session has become the newest one, but not about every message, so what is noted is gathered for a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Activity:
         self._wake = asyncio.Event()
 
     def note(self, user_id: str, session_id: str) -> None:
-        """Something was said in a session. Plain and quick: every message comes by here."""
+        """Something was said in a session. Simple and fast: every message passes through here."""
         waiting = self._waiting.get(user_id)
         if waiting is None:
             told, until = self._told.get(user_id, ("", 0.0))

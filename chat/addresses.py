@@ -1,4 +1,4 @@
-"""From where a connection comes: the address that limits count and records name, past the proxies that are our own."""
+"""Where a connection comes from: the address that limits count and records name, looking past our own proxies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _IPV6_SITE = 64  # bits; one customer has a whole /64 to choose addresses from
 
 
 def of(scope: Mapping[str, Any]) -> str | None:
-    """Return the address to count for, or None where nothing tells one visitor from another.
+    """Return the address to count, or None where nothing distinguishes one visitor from another.
 
-    The header X-Forwarded-For is made by anybody; its right end was written by the proxy next to us. So it is read from
+    Anybody can send the header X-Forwarded-For; its right end was written by the proxy next to us. So it is read from
     the right, and only as long as what stands there is one of `trusted_proxies`. Without any of those a private address
     is a proxy that nobody told us of, or this very machine; it is not counted, or all people would share one limit.
     """

@@ -19,7 +19,7 @@ class SessionEvent(StrEnum):
 def announce(user_id: str, session_id: str, event: SessionEvent, *, title: str | None = None) -> None:
     """Broadcast a `notification` to every device of the user, at most once; a page that missed it reads the list anew.
 
-    What was done is done: a layer that is away fails no request.
+    What was done is done: a layer that is down makes no request fail.
     """
     metadata: protocol.Metadata = {"event": event.value}
     if title is not None:

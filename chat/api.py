@@ -41,7 +41,7 @@ api.add_exception_handler(ValidationError, api_errors.respond_to_input_error)
 
 
 class _SignedIn(SessionAuth):
-    """Who is not signed in hears that (401), before anything is said of a missing CSRF token (403)."""
+    """Whoever is not signed in is told that (401) before a missing CSRF token (403)."""
 
     def __call__(self, request: HttpRequest) -> Any:
         return super().__call__(request) if request.user.is_authenticated else None
@@ -88,7 +88,7 @@ def rename_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
 
 @api.delete("sessions/{session_id}", auth=signed_in)
 def delete_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
-    """Delete a session with everything said in it; the records of its failures stay."""
+    """Delete a session with everything said in it; the records of its failures remain."""
     session_changes.delete(session_id, _user_id(request))
     announce(_user_id(request), session_id, SessionEvent.DELETED)
     return {"deleted": True}

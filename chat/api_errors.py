@@ -26,7 +26,7 @@ def body(spec: ErrorSpec, **more: Any) -> dict[str, Any]:
 
 
 def respond(request: HttpRequest, exc: Any) -> JsonResponse:
-    """Answer an exception of a view. What failed behind the service is recorded, and the body carries its reference."""
+    """Answer an exception of a view. A failure behind the service is recorded, and the body has its reference."""
     error = translator.translate(exc)
     reference = None
     failure = None

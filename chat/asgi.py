@@ -2,7 +2,7 @@
 
 http = get_asgi_application()
 
-from chat.asgi import with_chat  # now, and not before
+from chat.asgi import with_chat  # not earlier
 
 application = with_chat(http)
 """

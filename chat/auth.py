@@ -1,6 +1,6 @@
 """Who is connecting: Django's login session, read on a thread of our own. Synchronous; runs on a database thread.
 
-Also what ends it from outside: signing out, and changes of the account. Whether the logins of open sockets still hold
+Also what ends it from outside: signing out, and changes to the account. Whether the logins of open sockets still hold
 is looked at by `access`.
 """
 
@@ -34,14 +34,14 @@ _ACCESS_FIELDS = {"password", "is_active"}  # of the account; who loses one of t
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The login session that a socket was opened with."""
+    """The login session with which a socket was opened."""
 
     user_id: str
     session_key: str = field(repr=False)
 
     @property
     def key(self) -> str:
-        """Names the login session, and gives nothing of it away."""
+        """Names the login session without giving anything of it away."""
         return login_key(self.session_key)
 
 
@@ -53,9 +53,9 @@ class SignedIn:
 
 
 class _ReadOnlySession:
-    """A login session that Django may look into and not change.
+    """A login session that Django may read but not change.
 
-    Django gives a session another key when its signature is of an old secret (`SECRET_KEY_FALLBACKS`), and deletes one
+    Django gives a session another key when it is signed with an old secret (`SECRET_KEY_FALLBACKS`), and deletes one
     that does not hold. The new key would have to reach the browser in a cookie, which a socket cannot set: the person
     would be signed out. So that is left to the next HTTP request.
     """

@@ -1,12 +1,12 @@
 """One transaction of the journal: the sessions it holds, and the rows it inserts together. Synchronous.
 
-The session's row is the lock: whoever holds it allocates the next `seq`, so numbers have no gaps, on several processes
-too. A session that another process holds is passed over, never waited for: its jobs come with the next batch, and no
-two batches can wait for each other.
+The session's row is the lock: whoever holds it allocates the next `seq`, so numbers have no gaps, even with
+several processes. A session that another process holds is skipped, never waited for: its jobs come with the next batch,
+and no two batches can wait for each other.
 
 The statements of every batch are plain SQL, many rows each: building them anew through the ORM would cost more than all
-the rest of a message's way. What is rare asks the ORM. That a `ref` is new is assumed, and the unique constraint tells
-where it is not: the batch then runs again, carefully, and looks every one of them up.
+the rest of a message's way. Rare ones go through the ORM. A `ref` is assumed to be new, and the unique constraint tells
+when it is not: the batch then runs again, carefully, and looks up every one of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REPLY = (
 
 
 class Deferred(Exception):
-    """Another process holds what this job needs; it belongs into the next batch."""
+    """Another process holds what this job needs; it belongs in the next batch."""
 
 
 class HeldSession(msgspec.Struct, eq=False):

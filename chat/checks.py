@@ -1,4 +1,4 @@
-"""System checks: mistakes of a deployment that would otherwise show up as a failure of the first person's message."""
+"""System checks: mistakes in a deployment that would otherwise only show when the first person's message fails."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def message_types_can_be_read(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 @register()
 def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """What DEBUG forgives and production must not."""
+    """What DEBUG tolerates and production must not."""
     if settings.DEBUG:
         return []
     try:
@@ -82,7 +82,7 @@ def deployment_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
         problems.append(
             Error(
                 "No origin may open a WebSocket.",
-                hint="Set CHAT_ALLOWED_ORIGINS to the full origins of your pages, as https://chat.your-domain.org.",
+                hint="Set CHAT_ALLOWED_ORIGINS to the full origins of your pages, such as https://chat.your-domain.org.",
                 id="chat.E003",
             )
         )
@@ -166,7 +166,7 @@ def leases_outlast_checkpoints(app_configs: Sequence[AppConfig] | None, **kwargs
         Error(
             f"CHAT_LEASE_S is {chat.lease_s:g}: too short for a checkpoint every {chat.checkpoint_s:g} s.",
             hint=f"Set CHAT_LEASE_S to at least {_LEASE_CHECKPOINTS} times CHAT_CHECKPOINT_S, "
-            "or replies that still run are taken for orphans.",
+            "or replies that are still running will be taken for orphans.",
             id="chat.E009",
         )
     ]

@@ -26,8 +26,8 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     path_prefix: str = "/chat"  # where pages, API and socket live; a proxy forwards this one path
     single_process: bool = False  # one server process only: the in-memory channel layer is enough
 
-    trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may say from where a connection comes
-    access_check_s: PositiveSeconds = 60  # seconds until a login that ended unheard of closes its sockets; one query
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may say where a connection comes from
+    access_check_s: PositiveSeconds = 60  # seconds until a login whose end went unnoticed closes its sockets; one query
 
     metrics_token: str = ""  # opens {path_prefix}/metrics/prometheus to who brings it; empty: there is no such page
 
@@ -50,16 +50,18 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     # The assistant
     provider: str = "demo"  # "demo", or the dotted path of a class with the interface of chat.llm.base.Backend
-    fault_commands: bool = False  # `/fault <kind>` shows every failure; settings.DEBUG turns it on too
+    fault_commands: bool = False  # `/fault <kind>` causes any failure; settings.DEBUG turns it on too
     history_messages: Positive = 40  # earlier messages given to the model
     first_token_s: PositiveSeconds = 15  # seconds; above the p99 of the slowest model, below a proxy's usual 60
     next_token_s: PositiveSeconds = 10  # seconds between two pieces of a reply before it counts as interrupted
-    reply_total_s: PositiveSeconds = 120  # seconds; a trickle must end some time
-    max_reply_chars: Positive = 200_000  # characters; a longer answer is kept so far and counts as interrupted
-    chunk_ms: Positive = 40  # milliseconds of text per frame; below what an eye sees as a step
-    checkpoint_s: PositiveSeconds = 1  # seconds of text that a killed server may lose
+    reply_total_s: PositiveSeconds = 120  # seconds; even a trickle must end
+    max_reply_chars: Positive = 200_000  # characters; a longer answer is kept up to here and counts as interrupted
+    chunk_ms: Positive = 40  # milliseconds of text per frame; too short for the eye to see steps
+    checkpoint_s: PositiveSeconds = 1  # seconds of text that may be lost when a server is killed
     checkpoint_chars: Positive = 2_048  # or this much text, whichever comes first
-    end_patience_s: PositiveSeconds = 10  # seconds that the end of a reply waits to be stored before people are told
+    end_patience_s: PositiveSeconds = (
+        10  # seconds for which the end of a reply waits to be stored before people are told
+    )
     lease_s: PositiveSeconds = 15  # seconds after which a reply whose process died is ended by another
     stop_grace_s: PositiveSeconds = 8  # seconds from SIGTERM to exit; the orchestrator's own grace must be longer
 
@@ -70,10 +72,10 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     database_timeout_s: PositiveSeconds = 2.5  # seconds a person waits for storage before being told
     database_queue_size: Positive = 1_000  # queries, or appends, that wait; then SERVER_BUSY
     layer_timeout_s: PositiveSeconds = 1  # seconds one call to the channel layer may take
-    local_delivery: bool = True  # deliver within the process without the way through the layer
+    local_delivery: bool = True  # deliver within the process without going through the layer
     heartbeat_s: PositiveSeconds = 25  # seconds; below the 60 s at which proxies drop a silent connection
     resume_page: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 200  # messages per answer to `resume`
-    resume_limit: Positive = 1_000  # missed messages; beyond, only the newest page is sent
+    resume_limit: Positive = 1_000  # missed messages; beyond that, only the newest page is sent
     history_page: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50  # messages or sessions per HTTP page, at most
 
 
@@ -97,12 +99,12 @@ def chat() -> ChatSettings:
         except ValueError:
             raise ImproperlyConfigured(
                 f"CHAT['trusted_proxies'] (environment: CHAT_TRUSTED_PROXIES) has {proxy!r}: "
-                "it must be an address or a network, as 10.0.0.7 or 10.0.0.0/24."
+                "it must be an address or a network, such as 10.0.0.7 or 10.0.0.0/24."
             ) from None
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", settings.path_prefix):
         raise ImproperlyConfigured(
             f"CHAT['path_prefix'] (environment: CHAT_PATH_PREFIX) is {settings.path_prefix!r}: "
-            "it begins with a slash and does not end with one, as /chat."
+            "it must begin with a slash and not end with one, such as /chat."
         )
     if settings.metrics_token:
         if not _TOKEN.fullmatch(settings.metrics_token):

@@ -25,7 +25,7 @@ class Connection:
     """One accepted WebSocket of one user.
 
     Attributes:
-        address: From where it comes, for limits; None where that tells nobody apart.
+        address: Where it comes from, for limits; None where that distinguishes nobody.
         route: The facts of the request that is being handled; requests of one connection come one after another.
     """
 
@@ -56,7 +56,7 @@ class Connection:
     def respond(self, frame: protocol.Frame) -> bool:
         """Answer the request that is being handled, under its `ref`.
 
-        Never waits. An answer for which there is no room at all ends the connection, so that none is missed in silence.
+        Never waits. An answer for which there is no room at all ends the connection, so none goes missing silently.
         """
         if isinstance(frame, protocol.Outbound):
             frame.ref = self.route.ref
@@ -88,7 +88,7 @@ class Connection:
         return self.runtime.hub.reaches_others(groups.of_session(session_id), self)
 
     def register(self, session_id: str, position: int | None = None) -> None:
-        """Bind to a session whose owner was checked; the least recently used one over the limit leaves.
+        """Bind to a session whose owner was checked; above the limit, the least recently used one leaves.
 
         Args:
             position: The session's highest `seq`; what comes after it is sent without a gap.
@@ -174,7 +174,7 @@ class Connection:
         self.close(CLOSE_TOKEN_EXPIRED)
 
     def come_back(self) -> None:
-        """The login session is gone; whether it goes on under another key only the browser knows: let it knock anew."""
+        """The login session is gone. Only the browser knows whether it has another key: let it come back."""
         self.outbox.put_answer(Encoded.of(self.runtime.goodbye("sign_in_changed")))
         self.close(CLOSE_RESTARTING)
 

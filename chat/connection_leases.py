@@ -1,6 +1,6 @@
-"""How many connections a person may have, on all processes: each holds a lease, and leases that nobody renews run out.
+"""How many connections a person may have, across all processes: each holds a lease, and one that nobody renews expires.
 
-In Redis, by its own clock; where there is none or it does not answer, each process counts its own.
+They are kept in Redis, by its clock; without Redis, or when it does not answer, each process counts its own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ConnectionLeases:
         """Count one more connection of the person; give it back with `release`.
 
         Raises:
-            ChatError: CONNECTION_LIMIT_EXCEEDED, with the time after which leases of a crashed process are over.
+            ChatError: CONNECTION_LIMIT_EXCEEDED, with the time after which leases of a crashed process have expired.
         """
         limit = conf.chat().connections_per_user
         lease = Lease(user_id, uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""`ChatConsumer`: one WebSocket. Accepts it, pumps its messages into the pipeline, tells each failure once, cleans up.
+"""`ChatConsumer`: one WebSocket. Accepts it, pumps messages into the pipeline, reports each failure once, cleans up.
 
     receive (guard) > decode_json > receive_json (the read pump) > pipeline > handler
 
@@ -194,7 +194,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     # --- Receiving ---
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
-        """Guard around one frame: whatever goes wrong before it has a type is told here."""
+        """Guard around one frame: whatever goes wrong before it has a type is reported here."""
         if self.connection is None or self.outbox is None or self.outbox.is_closing:
             return  # told why, and about to be closed
         self.context = RouteContext(

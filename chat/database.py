@@ -1,4 +1,4 @@
-"""Threads for the ORM, away from asgiref's one shared thread: a slow query holds up nobody but who asked.
+"""Threads for the ORM, instead of asgiref's one shared thread: a slow query holds up only whoever asked.
 
 Owned by `runtime`; used by everything on the socket's way that touches the database.
 """
@@ -30,8 +30,8 @@ Result = TypeVar("Result")
 def use_own_connections(*, lock_s: float | None = None, cache_kb: int | None = None) -> None:
     """Give this thread database connections of its own that stay open, outside any pool.
 
-    A pool would be one place more to wait at, and after an outage it waits longer and longer before it tries again; a
-    connection of one's own is back at the first query. Nothing connects before that.
+    A pool would be one more place to wait at, and after an outage it waits longer and longer before it tries again; a
+    thread's own connection is back at the first query. Nothing connects before that.
 
     Args:
         lock_s: Of SQLite, seconds to wait for the write lock where they differ from the settings.

@@ -39,7 +39,7 @@ Check = Callable[[str, Any], None]  # name of the field, its value; raises ChatE
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What could be read of a frame that is not valid: enough to answer it and to record it."""
+    """What could be read of an invalid frame: enough to answer and record it."""
 
     type: str | None = None
     ref: str | None = None
@@ -134,7 +134,7 @@ def _short_text(value: Any, limit: int) -> str | None:
 
 
 def _violation(words: str) -> ChatError:
-    """Turn msgspec's sentence into our word. The sentence quotes input: it stays private."""
+    """Turn msgspec's sentence into our error. The sentence quotes input, so it stays private."""
     at_fault = _FIELD_AT_FAULT.search(words)
     field = at_fault.group(1) if at_fault else None
     if missing := _MISSING.match(words):

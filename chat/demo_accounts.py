@@ -1,4 +1,4 @@
-"""The accounts that `make run` creates for development, and that a deployment must not have."""
+"""The accounts that `make run` creates for development, and that no deployment must have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statements that every batch of the journal runs: plain SQL, many rows each, as each database likes it best."""
+"""The statements that every batch of the journal runs: plain SQL, many rows each, as suits each database best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the faults that a newcomer asks for are armed, and which have happened; see `fault_middleware`."""
+"""Which of the faults asked for with `/fault` are armed, and which have happened; see `fault_middleware`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limit on frames that are refused. Each costs an answer and a record, and nobody who means well sends many."""
+"""A limit on frames that are refused. Each costs an answer and a record, and no well-meaning client sends many."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RefusalLimit:
 
     @property
     def is_flood(self) -> bool:
-        """Whether it went on and on all the same: the connection is to be closed."""
+        """Whether it went on all the same, so that the connection is to be closed."""
         return self._left <= -self._tolerated
 
     def check(self) -> None:

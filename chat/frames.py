@@ -1,4 +1,4 @@
-"""Makes frames of what is stored, for those who were not there when it happened."""
+"""Makes frames from what is stored, for those who were not there when it happened."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Heartbeats: every connection hears regularly how far its sessions have come, and what it was not sent is repaired.
 
-A frame that the channel layer lost is noticed here at the latest, also where nothing else is said in the session.
+A frame that the channel layer lost is noticed here at the latest, even if nothing else is said in the session.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Heartbeat:
         self._wake = asyncio.Event()
 
     def beat_now(self) -> None:
-        """Frames may be lost: do not wait for the next beat. Never waits."""
+        """Frames may have been lost: do not wait for the next beat. Never waits."""
         self._now.set()
 
     def look_at(self, connections: Collection[Beating]) -> None:

@@ -1,8 +1,8 @@
 """The hub: the groups of the connections that live in this process, and the frames that go to them.
 
-A connection joins a group here at once, and a broadcast reaches who is here at once. What other processes have to know
-goes through the channel layer, which `layer_link` keeps: a layer that is slow or away holds up no connection and closes
-none. It delivers at most once and says nothing of losses; `seq`, heartbeats and `resume` repair what it lost.
+A connection joins a group here at once, and a broadcast reaches those here at once. What other processes have to
+know goes through the channel layer, which `layer_link` keeps: a layer that is slow or down holds up no connection and
+closes none. It delivers at most once and does not report losses; `seq`, heartbeats and `resume` repair what it lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Sessions that nobody has used for a long time end by themselves, but for those that are open or being answered.
+"""Sessions that nobody has used for a long time end by themselves, except those that are open or being answered.
 
-Every process says now and then, in the database, which sessions its connections are registered with; what has not been
-said for three times as long nobody has open. Any process ends what is idle, and each session is ended by one of them.
+Every process says now and then, in the database, which sessions its connections are registered with; a session of
+which no process has said so for three times as long is open nowhere. Any process ends what is idle, and each session is
+ended by one of them.
 """
 
 from __future__ import annotations

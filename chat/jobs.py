@@ -1,7 +1,7 @@
 """What can be asked of the journal: each job knows the session it needs, and what it does within a batch. Synchronous.
 
-Every job can be run again after a COMMIT of which nobody knows whether it happened: the keys of its rows are made when
-the job is, so it finds its own.
+Every job can be run again after a COMMIT that may or may not have happened: the keys of its rows are made together with
+the job, so it finds its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one way to make messages durable; gives them their `seq`. Nothing is acknowledged before it returned.
+"""The one way to make messages durable; gives them their `seq`. Nothing is acknowledged before it has returned.
 
-Appends, and the ends and checkpoints of replies, are jobs of one writer, which commits all that came while it was busy
-in one transaction. Each result comes back after the COMMIT.
+Appends, and the ends and checkpoints of replies, are jobs of one writer, which commits everything that came while it
+was busy in one transaction. Each result comes back after the COMMIT.
 """
 
 from __future__ import annotations

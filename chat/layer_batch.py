@@ -1,4 +1,4 @@
-"""What gathers for the channel layer within a millisecond, and the messages that are made of it."""
+"""What gathers for the channel layer within a millisecond, and the messages made from it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The hub's line to the channel layer: membership in its groups, what goes out, what comes in, and whether it is open.
 
-Four tasks, and nothing here is waited for by a connection. Each call to the layer has a time limit. A line that is open
-is proven by hearing ourselves: a beat through a group of our own comes back. What could not be published while it was
-not is remembered by the names of its groups, and their members everywhere are told to look into the database.
+It runs four tasks, and no connection waits for any of them. Each call to the layer has a time limit. An open line is
+proven by hearing ourselves: a beat through a group of our own comes back. What could not be published while it was
+closed is remembered by the names of its groups, and their members everywhere are told to look into the database.
 """
 
 from __future__ import annotations

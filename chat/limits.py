@@ -1,7 +1,7 @@
 """How much one connection, one person and one address may do in a minute.
 
-Counted in this process first, which costs no more than a few additions. Where there is Redis, what may be done on all
-processes together is taken from it in small portions: most messages ask nobody. While Redis does not answer, each
+Counted in this process first, which costs only a few additions. With Redis, what may be done on all processes together
+is taken from it in small portions, so most messages need not ask it. While Redis does not answer, each
 process counts for itself: a limit that is too generous beats a chat that is down.
 """
 

@@ -1,4 +1,4 @@
-"""`MessageType`: a project's own kind of message. `CHAT["message_types"]` names them; nobody edits a file of ours.
+"""`MessageType`: a project's own kind of message. `CHAT["message_types"]` names them; no file of ours is edited.
 
     class RateAnswer(Inbound, frozen=True, kw_only=True, tag="shop.rate_answer"):
         session_id: str                             # no default: required
@@ -39,10 +39,10 @@ class MessageType:
 
     Attributes:
         message: A frozen subclass of `chat.protocol.Inbound` with a tag. Fields without a default are required; further
-            rules are `msgspec.Meta`. Every violation is told as the protocol's own are, with the name of the field.
+            rules are `msgspec.Meta`. Violations are reported like those of the protocol's own types, with the field.
         handle: Called with the `chat.connection.Connection` and the message. If the message carries `session_id`, the
             session is the person's own and the connection is registered with it by then.
-        is_counted: Whether it counts into `messages_per_minute`, as what costs an answer does.
+        is_counted: Whether it counts towards `messages_per_minute`, like whatever costs an answer.
     """
 
     message: type[protocol.Inbound]
@@ -97,7 +97,7 @@ def _fault(kind: object, taken: set[str]) -> str | None:
     if kind.tag in taken:
         return f"has the type {kind.tag!r}, which is taken"
     if not _TAG.fullmatch(kind.tag) or len(kind.tag) > _MAX_TAG_CHARS:
-        return f"has the type {kind.tag!r}: lower-case words with _ and dots are one, as shop.rate_answer"
+        return f"has the type {kind.tag!r}: lower-case words with _ and dots are needed, such as shop.rate_answer"
     if not inspect.iscoroutinefunction(kind.handle):
         return "has a handler that is no `async def` function"
     return None

@@ -1,7 +1,7 @@
 """Reading of what a connection has missed, for `resume`, repair and heartbeat. Synchronous ORM.
 
-Who asks is registered with the session, so it is theirs. Everything is read where it is written: a replica that is late
-would show a gap where there is none.
+Who asks is registered with the session, so it is theirs. Everything is read where it is written: a replica that
+lags behind would show a gap where there is none.
 """
 
 from __future__ import annotations

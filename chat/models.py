@@ -1,4 +1,4 @@
-"""Conversations as they are stored. The database is the truth; everything on the wire can be made again from here."""
+"""Conversations as they are stored. The database is the truth; everything on the wire can be recreated from here."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from errors.taxonomy import INSUFFICIENT_PERMISSIONS
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str | None:
-    """Return a header as it came; None if it is missing or there twice."""
+    """Return a header as it came; None if it is missing or occurs twice."""
     values = [value for key, value in scope["headers"] if key == name]
     return values[0].decode("latin-1") if len(values) == 1 else None
 
@@ -35,7 +35,7 @@ def check(scope: Mapping[str, Any]) -> None:
     by letter. Without the cookie nothing is at stake: such a connection is told to sign in.
 
     Raises:
-        OriginRefused: The Origin is missing, `null`, there twice, or not on the list.
+        OriginRefused: The Origin is missing, `null`, occurs twice, or is not on the list.
     """
     if settings.SESSION_COOKIE_NAME not in cookies_of(scope):
         return

@@ -1,7 +1,7 @@
-"""Finds the sessions that connections register with; what is asked while a query runs, the next one asks together.
+"""Finds the sessions with which connections register; what is asked while a query runs is asked in the next one.
 
-A thousand clients that come back after a restart, or a flood of ids that are not there, cost a few queries and not one
-each, on threads that others need.
+A thousand clients that come back after a restart, or a flood of ids that do not exist, cost a few queries instead of
+one each, on threads that others need.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one connection was sent of one session, and in which order the rest may follow. Knows no socket, no database.
+"""What one connection has been sent of one session, and in which order the rest may follow. No socket, no database.
 
 A session's frames are a row of numbered messages and, between them, the pieces of replies that are being written. A
 frame goes out when everything before it has; one that comes after a gap is held, or forgotten where there are many,

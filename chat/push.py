@@ -19,10 +19,10 @@ from chat.encoded import Encoded
 async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
     """Send frames, as dicts with a `type` of the protocol, to every connection of the session on every process.
 
-    In a server process this waits for nothing. In another one, as a task or a shell, it waits for the layer.
+    In a server process this waits for nothing. In any other, such as a task or a shell, it waits for the layer.
 
     Raises:
-        msgspec.ValidationError: A frame is not of the documented shape; nothing was sent.
+        msgspec.ValidationError: A frame does not have the documented shape; nothing was sent.
         TimeoutError: In a process without connections, while the layer does not answer.
     """
     event = {"session_id": session_id, "frames": list(frames)}

@@ -1,4 +1,4 @@
-"""Redis as a helper that may be away: what it does not answer in time is done without it, and it is left alone then.
+"""Redis as a helper that may be down: what it does not answer in time is done without it, and then it is left alone.
 
 One per event loop; owned by `runtime`. A probe in the background finds out when it answers again.
 """

@@ -1,4 +1,4 @@
-"""A WebSocket to an address that is none: answered with HTTP 403 before accept (ASGI knows no 404 there)."""
+"""A WebSocket to an address that does not exist: answered with HTTP 403 before accept (ASGI knows no 404 there)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Find = Callable[[str, str], Awaitable[ChatSession]]
 class RegistrationMiddleware:
     """Joins the connection to the session that a message names, before the message is routed.
 
-    A foreign or unknown id is NOT_FOUND. Whatever else goes wrong is a registration failure: the message is not routed,
+    A foreign or unknown id is NOT_FOUND. Any other fault is a registration failure: the message is not routed,
     nothing stays bound, and the next message registers again.
     """
 
@@ -56,7 +56,7 @@ class RegistrationMiddleware:
         if isinstance(message, protocol.Stop):
             session_id = await threads.run(sessions.session_of_reply, message.reply_id, connection.user_id)
         elif isinstance(message, protocol.Retry):
-            session_id = await threads.run(sessions.session_of_message, message.message_id, connection.user_id)
+            session_id = await threads.run(sessions.session_of_user_message, message.message_id, connection.user_id)
         else:
             session_id = str(message.session_id)
         context.session_id = session_id

@@ -2,7 +2,7 @@
 
 A connection is behind when its outbox was full, when the channel layer lost a frame, or when a heartbeat shows messages
 that it was not sent. All connections that are behind in one session share a read. Typing indicators, notifications,
-heartbeats and pongs are not repaired: they are about a moment that is over.
+heartbeats and pongs are not repaired: they belong to a moment that has passed.
 """
 
 from __future__ import annotations

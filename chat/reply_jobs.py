@@ -1,4 +1,4 @@
-"""What the journal does for replies: their checkpoints and their ends, the wish to stop one, and those nobody runs."""
+"""What the journal does for replies: their checkpoints and ends, the request to stop one, and those nobody runs."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Runtime:
         return protocol.Goodbye(reason=reason, reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
-        """End everything at once but for the replies, which get `grace_s` seconds to be stored and told. For tests."""
+        """End everything at once except the replies, which get `grace_s` seconds to be stored and told. For tests."""
         await self.drain(ends_s=grace_s)
         _of_loop.pop(asyncio.get_running_loop(), None)
 

@@ -1,4 +1,4 @@
-"""What a person changes about a session of theirs as a whole. Synchronous ORM; `chat.announcements` tells of it."""
+"""What a person changes about one of their sessions as a whole. Synchronous ORM; `chat.announcements` tells of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rename(session_id: str, user_id: str, title: str) -> ChatSession:
 
 
 def delete(session_id: str, user_id: str) -> None:
-    """Delete the session with its messages. What failed in it stays on record.
+    """Delete the session with its messages. What failed in it remains on record.
 
     A reply that is being written stops first: its process finds it ended at the next checkpoint and tells nobody.
     """

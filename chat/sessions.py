@@ -107,8 +107,8 @@ def owned(session_id: str, user_id: str) -> ChatSession:
 def owned_of(pairs: Sequence[tuple[str, str]]) -> list[ChatSession | None]:
     """Return the session of each (session_id, user_id); None where it is not the user's.
 
-    Written out: it is asked whenever somebody names a session, and to have the ORM write it anew costs five times as
-    much as to run it.
+    Written out as SQL: it runs whenever somebody names a session, and having the ORM build it anew costs five times as
+    much as running it.
     """
     keys = [_key(text) for text, _ in pairs]
     connection = connections[router.db_for_write(ChatSession)]
@@ -144,8 +144,22 @@ def session_of_reply(reply_id: str, user_id: str) -> str:
 
 
 def session_of_message(message_id: str, user_id: str) -> str:
+    """Return the session of a message, the user's own or an answer.
+
+    Raises:
+        ChatError: NOT_FOUND, also where the session is not the user's.
+    """
+    return _session_of(message_id, user_id)
+
+
+def session_of_user_message(message_id: str, user_id: str) -> str:
+    """Like `session_of_message`, but an answer is NOT_FOUND: only what a user wrote can be answered."""
+    return _session_of(message_id, user_id, sender="user")
+
+
+def _session_of(message_id: str, user_id: str, **conditions: str) -> str:
     messages = rows(ChatMessage).filter(
-        pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), sender="user"
+        pk=as_uuid(message_id, "message_id"), session__owner_id=user_key(user_id), **conditions
     )
     found = messages.values_list("session_id").first()
     if found is None:

@@ -1,7 +1,7 @@
 """SIGTERM: everybody is told goodbye, running replies get a while and are then ended and kept, and the process exits.
 
 daphne awaits nothing on SIGTERM and every client sees 1006. So the signals are ours: they come in as plain Python
-handlers, which run even while the event loop is held up, and a timer on a thread of its own ends what hangs.
+handlers, which run even while the event loop is held up, and a timer on a separate thread ends what hangs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The journal's thread: gathers jobs while it is busy and commits them together, on a database connection of its own.
+"""The journal's thread: gathers jobs while it is busy and commits them together, on its own database connection.
 
 transient fault before COMMIT   nothing is stored: tried again until each job's deadline
 fault at COMMIT                 in doubt: run again, and every job finds what is there of its own

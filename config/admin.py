@@ -1,4 +1,4 @@
-"""The admin of this deployment: its front page, and Django's accounts in the dress of the theme."""
+"""The admin of this deployment: its front page, and Django's accounts in the style of the theme."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GroupAdmin(auth_admin.GroupAdmin, ModelAdmin):
 
 
 def furnish(site: AdminSite) -> None:
-    """Give `site` its front page and its pages of accounts. Called once, before its addresses are read."""
+    """Give `site` its front page and its account pages. Called once, before its addresses are read."""
     site.index_template = "errors/home.html"
     site.login_template = "errors/login.html"
     site.index_title = "Overview"

@@ -1,4 +1,4 @@
-"""The ASGI application: `daphne config.asgi:application`. A mistake of the deployment refuses to start, in one line."""
+"""The ASGI application: `daphne config.asgi:application`. A mistake in the deployment stops it with one line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def _start() -> Any:
     from chat.asgi import with_chat  # needs the apps
 
     application = with_chat(http)
-    # What lives as long as the process need not be walked through again and again, and a message's own objects are
-    # gone without a collector's help: looking less often saves about a twentieth of the processor time per message.
+    # What lives as long as the process need not be traversed again and again, and a message's own objects need no
+    # collector: running it less often saves about a twentieth of the processor time per message.
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 10, 20)

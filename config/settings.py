@@ -1,4 +1,5 @@
-"""All settings of the deployment, from the environment. A wrong or unknown value refuses to start, in one line.
+"""All settings of the deployment, from the environment. The server refuses to start on a wrong or
+unknown one, and says in one line what to change.
 
 The table of variables is in docs/configuration.md.
 """
@@ -63,7 +64,7 @@ def _development_key() -> str:
 # --- The deployment ---------------------------------------------------------------------------------------------------
 
 DEBUG = _boolean("DEBUG", default=False)  # manage.py and `make run` turn it on; under daphne it stays off
-PORT = _port()  # only tells which origins are local in development
+PORT = _port()  # only decides which origins are local in development
 SECRET_KEY = env.str("SECRET_KEY", default="") or (_development_key() if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if DEBUG else [])
 REDIS_URL = _redis_url()
@@ -131,11 +132,11 @@ def _database() -> dict[str, Any]:
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",  # a writer waits at BEGIN, where waiting is safe, not at the first write
             "timeout": 2,  # seconds for the write lock; below what a person waits for an answer
-            # WAL: readers and the writer do not hold each other up. Pages that are written again and again go into the
-            # database once in 4000 of the log (16 MiB), not in 1000.
+            # WAL: readers and the writer do not hold each other up. A page that is written again and again is copied
+            # into the database once per 4000 pages of the log (16 MiB), not once per 1000.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=4000",
         }
-        # Each HTTP request is a thread of its own: one that does not close its connection leaves the file open. The
+        # Each HTTP request has its own thread, which would leave the file open if it did not close its connection. The
         # sockets' threads keep theirs (chat/database.py).
         database["CONN_MAX_AGE"] = 0
         # Tests need a file too: several threads share it.
@@ -149,7 +150,7 @@ def _database() -> dict[str, Any]:
             "options": "-c statement_timeout=5000 -c lock_timeout=2000",
             "pool": {
                 "min_size": 1,
-                # for HTTP and failure rows: the threads of the sockets and of the journal have connections of their own
+                # for HTTP and failure rows: the threads of the sockets and of the journal keep their own connections
                 "max_size": 24,
                 "timeout": 2,  # seconds to wait for a connection
             },
@@ -197,17 +198,17 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-WHITENOISE_USE_FINDERS = True  # serves what is installed, also before `collectstatic`
+WHITENOISE_USE_FINDERS = True  # serves what is installed, even before `collectstatic`
 LOGIN_URL = "chat:login"
 LOGIN_REDIRECT_URL = "chat:page"
 LOGOUT_REDIRECT_URL = "chat:login"
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")  # what frames, pages and the admin speak
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")  # of frames, pages and the admin
 LOCALE_PATHS = [BASE_DIR / "locale"]  # where `manage.py makemessages` writes; nothing is shipped
 TIME_ZONE = "UTC"
 USE_TZ = True
 
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ["/admin/"],  # the admin theme evaluates expressions of its own (Alpine.js)
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],  # the admin theme evaluates its own expressions (Alpine.js)
     "DIRECTIVES": {
         "default-src": [SELF],
         "img-src": [SELF, "data:"],

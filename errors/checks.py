@@ -58,10 +58,10 @@ def _links_lead_somewhere() -> list[CheckMessage]:
     for name in ("help_url", "home_url"):
         address = getattr(settings, name)
         if address and not _ADDRESS.fullmatch(address):
-            hint = "Use a path of this site, as /chat/, or a whole address with https://."
+            hint = "Use a path of this site, such as /chat/, or a whole address with https://."
             problems.append(Error(f"ERRORS[{name!r}] is {address!r}.", hint=hint, id="errors.E003"))
     if settings.help_url and links.CODE_IN_URL not in settings.help_url:
-        hint = f"Say where the code belongs, as /chat/errors/{links.CODE_IN_URL}."
+        hint = f"Say where the code goes, for example /chat/errors/{links.CODE_IN_URL}."
         problems.append(Error(f"ERRORS['help_url'] is {settings.help_url!r}.", hint=hint, id="errors.E003"))
     if path := settings.conversation_link:
         try:

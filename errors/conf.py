@@ -24,12 +24,12 @@ Settings = TypeVar("Settings", bound=msgspec.Struct)
 class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `errors/`. Each can be set as ERRORS["name"] or in the environment as ERRORS_NAME."""
 
-    enabled: bool = True  # off: failures are told and logged, but no row is stored
+    enabled: bool = True  # off: failures are reported and logged, but no row is stored
     extra_specs: tuple[str, ...] = ()  # dotted paths to a host project's own ErrorSpecs
-    log_levels: dict[str, str] = {}  # category -> level name, where ERROR is too loud, as {"validation": "warning"}
+    log_levels: dict[str, str] = {}  # category -> level name, where ERROR is too loud: {"validation": "warning"}
     row_queue_size: Positive = 10_000  # failures; about 20 MB of waiting rows, then rows are dropped and counted
     row_batch_size: Positive = 100  # rows of one transaction: SQLite's write lock is held for milliseconds
-    row_linger_ms: Positive = 200  # milliseconds that rows gather, unless a whole batch is there before
+    row_linger_ms: Positive = 200  # milliseconds for which rows gather, unless a whole batch is there sooner
     row_untold_s: PositiveSeconds = 120  # seconds a row waits for its frame; above the longest way of a reply's end
     retention_days: Positive = 30  # days; `prune_failures` deletes what is older
     max_traceback_chars: Positive = 20_000  # characters kept of one traceback, its end first
@@ -38,7 +38,7 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     )
     secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
     # Where the three below are not set, an app that has such pages says where they are (`offer`).
-    help_url: str = ""  # address of a code's page, as "/chat/errors/{code}"; frames carry it, none when empty
+    help_url: str = ""  # address of a code's page, such as "/chat/errors/{code}"; frames carry it unless it is empty
     home_url: str = ""  # where the error pages lead back to
     conversation_link: str = (
         ""  # dotted path of (request, failure) -> address of its conversation in the admin, or None
@@ -101,7 +101,7 @@ def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]
     """Collect the variables `<name>_<KEY>` into a dict fit for `read`; lists are comma-separated, dicts are JSON.
 
     Raises:
-        ImproperlyConfigured: One line: a variable that names no setting, or JSON that is none.
+        ImproperlyConfigured: One line: a variable that names no setting, or invalid JSON.
     """
     hints = get_type_hints(kind)
     known = {f"{name}_{field.upper()}": field for field in kind.__struct_fields__}

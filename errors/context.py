@@ -15,8 +15,8 @@ class RouteContext:
 
     Attributes:
         outcome: What became of the message so far; the handler says so when it is stored.
-        attempt: Of a reply: which try at answering the message this is.
-        address: From where the connection or the request came, past the proxies; for staff only.
+        attempt: Of a reply: which attempt at answering the message this is.
+        address: Where the connection or the request came from, past the proxies; for staff only.
         private_texts: What was said. It is replaced wherever it shows up in an exception, and never logged.
     """
 

@@ -8,7 +8,7 @@ from errors.taxonomy import ErrorSpec, Outcome
 
 
 class ChatError(Exception):
-    """A failure with a word of the catalogue.
+    """A failure with an error of the catalogue.
 
     Args:
         spec: What the outside sees. The public text comes from here and from nowhere else.

@@ -51,11 +51,11 @@ CATEGORY_TITLES: dict[Category, Words] = {
     Category.RATE_LIMIT: _("Too much at once"),
 }
 CATEGORY_MEANINGS: dict[Category, Words] = {
-    Category.AUTH: _("You have to sign in, or your account may not do this. The chat closes until that is settled."),
+    Category.AUTH: _("You have to sign in, or your account is not allowed to do this. The chat closes until then."),
     Category.VALIDATION: _(
         "Something about the message or request is at fault. The chat goes on; change it and send it again."
     ),
-    Category.SERVICE: _("Something behind the chat failed. It is not your doing, and the chat goes on."),
+    Category.SERVICE: _("Something behind the chat failed. It is not your fault, and the chat goes on."),
     Category.RATE_LIMIT: _("There is a limit, and it was reached. The chat goes on; you are told how long to wait."),
 }
 OUTCOMES: dict[Outcome, Words] = {
@@ -71,8 +71,8 @@ _BUTTONS: dict[Action, Words] = {
     Action.SIGN_IN: _("Sign in"),
 }
 _WAITING: dict[Category, Words] = {
-    Category.SERVICE: _("Where it is known how long it will take, a time to wait is shown."),
-    Category.RATE_LIMIT: _("The time to wait is always shown; sending again before it is over does not help."),
+    Category.SERVICE: _("A time to wait is shown where it is known."),
+    Category.RATE_LIMIT: _("The time to wait is always shown; sending again earlier does not help."),
 }
 
 

@@ -1,4 +1,4 @@
-"""Which faults of a database pass by themselves: what cannot be stored now can be stored later. For who tries again."""
+"""Which faults of a database pass by themselves: what cannot be stored now can be stored later. For those who retry."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Writes failures to the database in batches, on a thread and a connection of its own.
+"""Writes failures to the database in batches, on its own thread and connection.
 
-`put` only puts into a bounded queue. While the database is away rows wait, up to the queue's size; what does not fit is
+`put` only puts into a bounded queue. While the database is down rows wait, up to the queue's size; what does not fit is
 counted. The log line was written before, so nothing is lost but the row.
 """
 

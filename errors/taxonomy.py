@@ -1,6 +1,6 @@
 """The vocabulary of failure: every code the product can utter, on one screen.
 
-Everybody who raises a `ChatError` imports the word from here. Frames, HTTP bodies, `docs/errors.md`, the admin's help
+Whoever raises a `ChatError` imports its spec from here. Frames, HTTP bodies, `docs/errors.md`, the admin's help
 and the client's table are made from this catalogue; a test fails where one of them lacks a code.
 """
 
@@ -94,7 +94,7 @@ class ErrorSpec:
     """One way to fail, as the outside sees it. Its texts are translated when they are read.
 
     Attributes:
-        code: Stable word for programs. Two specs may share one (see `name`).
+        code: Stable name for programs. Two specs may share one (see `name`).
         message: One sentence for the person; the only text that ever leaves the process.
         why: Why it happens, for the documentation page of the code.
         remedy: What the person should do.
@@ -170,13 +170,13 @@ INVALID_TOKEN = _auth(
 )  # fmt: skip
 EXPIRED_TOKEN = _auth(
     "EXPIRED_TOKEN", _("Your sign-in has expired."),
-    why=_("The token's time is over, or you signed out elsewhere."),
+    why=_("The token has run out, or you signed out elsewhere."),
     remedy=_("Sign in again; what you sent before is kept."),
     close_code=CLOSE_TOKEN_EXPIRED,
 )  # fmt: skip
 INSUFFICIENT_PERMISSIONS = _auth(
     "INSUFFICIENT_PERMISSIONS", _("You do not have access to this."),
-    why=_("Your account may not do this, or the page that asked is not allowed to use this service."),
+    why=_("Your account is not allowed to do this, or the page that asked is not allowed to use this service."),
     remedy=_("Ask an administrator for access, or open the chat from its own address."),
     status=403, close_code=CLOSE_FORBIDDEN,
 )  # fmt: skip
@@ -225,8 +225,8 @@ SESSION_ENDED = _validation(
 )  # fmt: skip
 DUPLICATE_MISMATCH = _validation(
     "DUPLICATE_MISMATCH", _("A different message was already sent under this reference."),
-    why=_("Two different messages came with the same `ref`; the first one is kept."),
-    remedy=_("Send the new message under a `ref` of its own."), status=409,
+    why=_("Two different messages arrived with the same `ref`; the first one is kept."),
+    remedy=_("Send the new message under a new `ref`."), status=409,
 )  # fmt: skip
 MODEL_UNKNOWN = _validation(
     "MODEL_UNKNOWN", _("This model is not available."),
@@ -253,7 +253,7 @@ LLM_TIMEOUT = _service(
 )  # fmt: skip
 LLM_OVERLOADED = _service(
     "LLM_OVERLOADED", _("The assistant is busy right now."),
-    why=_("The service that writes the answers has more to do than it can."),
+    why=_("The service that writes the answers has more to do than it can handle."),
     remedy=_("Your message is saved. Try again after the stated time."), actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 LLM_REFUSED = _service(
@@ -263,7 +263,7 @@ LLM_REFUSED = _service(
 )  # fmt: skip
 REPLY_INTERRUPTED = _service(
     "REPLY_INTERRUPTED", _("The answer was cut off."),
-    why=_("The answer broke off before its end, or the server was restarted meanwhile."),
+    why=_("The answer broke off before it was complete, or the server was restarted meanwhile."),
     remedy=_("What had arrived is kept. Try again for a whole answer."), actions=_RETRY_OR_SWITCH,
 )  # fmt: skip
 DATABASE_ERROR = _service(
@@ -284,7 +284,8 @@ SERVICE_ERROR = _service(
 REGISTRATION_FAILED = _service(
     "SERVICE_ERROR", _("Failed to establish session connection"),
     why=_("The connection could not be joined to the conversation."),
-    remedy=_("Send it again: the connection goes on, and the next message joins anew."), name="REGISTRATION_FAILED",
+    remedy=_("Send it again: the connection goes on, and the next message tries to join again."),
+    name="REGISTRATION_FAILED",
 )  # fmt: skip
 
 # --- rate limit: too much at once; the time to wait is always told ----------------------------------------------------

@@ -1,7 +1,7 @@
-"""Translates any exception into a `ChatError`: a word of the catalogue for everything that can go wrong.
+"""Translates any exception into a `ChatError`: one error of the catalogue for everything that can go wrong.
 
 A `ChatError` stays what it is. What Django, Channels or a time limit raise is looked up by the exception's MRO, so a
-subclass needs no row of its own. Everything else is a SERVICE_ERROR. Exceptions of chat's own suppliers (the LLM SDK,
+subclass needs no row. Everything else is a SERVICE_ERROR. Exceptions of chat's own suppliers (the LLM SDK,
 msgspec, Redis) become a `ChatError` at the edge, in the file that knows the supplier.
 """
 
@@ -50,7 +50,7 @@ TRANSLATIONS: dict[type[BaseException], tuple[ErrorSpec, int | None]] = {
 
 
 def translate(exc: BaseException, stage: Stage = Stage.ROUTE) -> ChatError:
-    """Return the `ChatError` that tells `exc` in public. Never raises.
+    """Return the `ChatError` that stands for `exc` in public. Never raises.
 
     In a reply nobody asks for anything: what a provider raises about its own requests, fields or permissions says
     nothing about the person's. Only the categories that blame nobody are looked up there.

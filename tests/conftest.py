@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from asgiref.sync import sync_to_async
@@ -20,6 +21,10 @@ from errors.rows import row_writer
 from tests.people import Person
 
 pytest_plugins = ["tests.services.plugin"]
+
+# Hypothesis' own limit on the clock (200 ms an example) would fail a property whenever the machine stands still.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

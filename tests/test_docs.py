@@ -25,7 +25,7 @@ from errors.taxonomy import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PROTOCOL = (DOCS / "protocol.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 

@@ -1,4 +1,4 @@
-"""`resume`: a page of what the client missed, then `resumed`, then the replies that no number tells of.
+"""`resume`: a page of what the client missed, then `resumed`, then the replies of which no number tells.
 
 The connection is registered before the page is read, so nothing falls in between; live frames wait until the page is
 sent. A page is as long as the outbox has room for. The client asks for the next one; if it does not, repair sends it.

@@ -1,4 +1,4 @@
-"""`typing_indicator`: shown on the session's other connections; answered by nothing."""
+"""`typing_indicator`: shown on the session's other connections; not answered."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Usage:
     """What an answer cost, as the provider counts it. May be yielded at any time; the last one counts.
 
     Raises:
-        ValueError: Something else than two whole numbers from 0 to 2^31 - 1.
+        ValueError: Anything but two whole numbers from 0 to 2^31 - 1.
     """
 
     prompt_tokens: int
@@ -69,12 +69,12 @@ class Backend(Protocol):
 
     A class may also have
 
-    - `deadlines(model_id) -> Deadlines`; without it those of the settings hold;
+    - `deadlines(model_id) -> Deadlines`; without it those of the settings apply;
     - `context_tokens(model_id) -> int`: how much of a conversation it gives to the model. Where an answer is stopped
       before the provider has counted, what was read is estimated, and is never more than this;
     - `async def warm_up()`, to load what is heavy: called when the server starts and before every reply, outside the
       reply's time. It returns at once when there is nothing left to do;
-    - `async def aclose()`, to give back what it holds when the server ends.
+    - `async def aclose()`, to release what it holds when the server ends.
     """
 
     @property
@@ -85,7 +85,7 @@ class Backend(Protocol):
     def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         """Yield the answer in pieces of any size. A return is the end of a complete answer.
 
-        An empty piece says that the model is at work, as one that thinks before it speaks: from then on the time
+        An empty piece says that the model is at work, for example thinking before it speaks: from then on the time
         between two pieces is what counts.
 
         Time limits are the caller's. Stopping closes the iterator: release the provider's connection then, within a
@@ -93,6 +93,6 @@ class Backend(Protocol):
 
         Raises:
             ChatError: LLM_UNAVAILABLE, LLM_TIMEOUT, LLM_OVERLOADED, LLM_REFUSED, CONTEXT_TOO_LONG before the first
-                piece, REPLY_INTERRUPTED after it. Whatever else is raised becomes SERVICE_ERROR.
+                piece, REPLY_INTERRUPTED after it. Anything else that is raised becomes SERVICE_ERROR.
         """
         ...

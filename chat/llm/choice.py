@@ -1,4 +1,4 @@
-"""`Choice`: the providers as one. Each is looked at once, at start; from then on nothing of it is trusted to work."""
+"""`Choice`: all providers as one. Each is inspected once, at start; after that nothing about it is trusted to work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Choice:
         await _warm(self._provider(model_id))
 
     async def aclose(self) -> None:
-        """Let every provider give back what it holds."""
+        """Let every provider release what it holds."""
         await asyncio.gather(*(_close(backend) for backend in self._backends()))
 
     def _backends(self) -> list[Backend]:

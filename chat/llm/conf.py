@@ -15,14 +15,14 @@ from errors.conf import Positive, forget_when, read
 class LlmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one OpenAI-compatible server. Each can be set as LLM["name"] or in the environment as LLM_NAME."""
 
-    base_url: str = ""  # as https://api.example.org/v1; empty: CHAT_PROVIDER decides
+    base_url: str = ""  # such as https://api.example.org/v1; empty: CHAT_PROVIDER decides
     api_key: str = ""  # many local servers need none
-    model: str = ""  # what the server calls it
+    model: str = ""  # the server's name for it
     system_prompt: str = ""  # said before every conversation
     max_tokens: Positive | None = None  # tokens of one answer; none: the server's own limit
-    max_tokens_field: MaxTokensField = "max_tokens"  # what the server calls it; newer models take only the longer word
+    max_tokens_field: MaxTokensField = "max_tokens"  # the server's name for it; newer models accept only the longer one
     context_tokens: Positive = 8_000  # tokens of conversation given to the model, by our estimate
-    allow_plain_http: bool = False  # keys and conversations in the clear, also beyond one's own network
+    allow_plain_http: bool = False  # keys and conversations in the clear, even beyond your own network
     providers_file: str = ""  # path of a TOML file with several; wins over the variables above
 
 

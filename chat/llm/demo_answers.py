@@ -16,13 +16,13 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("provider", "openai", "model", "llm", "plug"),
         "I am the built-in demo provider: no key, no network. To plug in your own, write a class with `models` and an "
         "async generator `stream(request)` that yields text, and set CHAT_PROVIDER to its dotted path. Raise ChatError "
-        "with a code of the catalogue when something fails; anything else you raise is told as SERVICE_ERROR.",
+        "with a code of the catalogue when something fails; anything else you raise is reported as SERVICE_ERROR.",
     ),
     (
         ("admin", "reference", "record", "support", "operator"),
         "Sign in at /admin/ and open Routing failures. Search for the reference in any spelling; the detail page shows "
         "whom it hit, the cause chain, the traceback and the exact frame the person was told. The list begins with a "
-        "drawing of the last 24 hours.",
+        "chart of the last 24 hours.",
     ),
     (
         ("resume", "reconnect", "offline", "lost", "reload", "tab"),
@@ -34,11 +34,11 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("deploy", "production", "redis", "postgres", "daphne", "install", "start"),
         "`make run` starts everything on this machine with SQLite and an in-memory channel layer. A deployment sets "
         "SECRET_KEY, ALLOWED_HOSTS, CHAT_ALLOWED_ORIGINS, DATABASE_URL (PostgreSQL) and REDIS_URL, and runs daphne "
-        "with the flags in deploy/daphne.sh. It refuses to start, in one line, when a setting is wrong.",
+        "with the flags in deploy/daphne.sh. It refuses to start, with one line, when a setting is wrong.",
     ),
     (
         ("limit", "fast", "quick", "rate"),
-        "There is a limit on messages per minute and on answers at once, per person. Over it you are told "
+        "There is a limit on messages per minute and on answers at once, per person. Above it you get "
         "TOO_MANY_REQUESTS with `retry_after` in milliseconds. CHAT_MESSAGES_PER_MINUTE and CHAT_MAX_RUNNING_REPLIES "
         "set them.",
     ),
@@ -69,11 +69,11 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("hello", "hi", "hey", "hallo", "good"),
         "Hello! Ask me about errors, providers, the admin, reconnecting or deployment, or send `/fault unavailable` to "
-        "see how a failure looks.",
+        "see what a failure looks like.",
     ),
 )
 _DEFAULT = (
-    "I am Switchboard's demo assistant. I answer questions about this product: how errors are told and found again, "
+    "I am Switchboard's demo assistant. I answer questions about this product: how errors are reported and looked up, "
     "how to plug in a provider, what the admin shows, what happens when the connection breaks, and how to deploy it. "
     "Send `/fault unavailable` to see a failure."
 )
@@ -89,11 +89,11 @@ def answer(question: str, *, is_brief: bool) -> str:
 
 
 def after_fault(kind: str) -> str:
-    """What the answer says when the fault itself happens elsewhere, or is none that we know."""
+    """What the answer says when the fault itself happens elsewhere, or is unknown."""
     if kind == "registration":
         return "Armed: your next message will fail to join its conversation, and the one after that will join."
     if kind in {"ratelimit", "database", "auth"}:
-        return "The fault has passed: this time your message was taken. A failed message is safe to send again."
+        return "The fault has passed: this time your message was accepted. A failed message is safe to send again."
     return (
         f"There is no fault named {kind[:40]!r}. Known are unavailable, timeout, midstream, crash, slow, ratelimit, "
         "database, auth and registration."

@@ -11,7 +11,7 @@ _MAX_LABEL_CHARS = 63  # characters between two dots of a host's name (RFC 1035)
 
 
 def check(what: str, url: str, *, allow_plain_http: bool) -> None:
-    """Keys and conversations travel there: in the clear only within one's own network, or where that is allowed.
+    """Keys and conversations travel there: in the clear only within the own network, or where that is allowed.
 
     Raises:
         ImproperlyConfigured: One line, without the address: it may hold a password.

@@ -1,4 +1,4 @@
-"""Reads one event of a streamed answer, as JSON has it: nothing that a server says is taken for granted."""
+"""Reads one event of a streamed answer as plain JSON: nothing that a server says is taken for granted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _text_of(content: Any) -> str | None:
 
 
 def usage(chunk: Any) -> Usage | None:
-    """What the server counted, or None where that makes no sense: no reason to lose the answer."""
+    """What the server counted, or None where that makes no sense, which is no reason to lose the answer."""
     reported = chunk.get("usage") if isinstance(chunk, dict) else None
     if reported is None:
         return None

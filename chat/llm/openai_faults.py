@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server's failures are called here. Its own words stay in the private detail, cut short."""
+"""Which of our errors an OpenAI-compatible server's failures are. Its words stay in the private detail, cut short."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FAULTS_OF_BODIES: tuple[type[Exception], ...] = (ValueError, RecursionError)
 
 
 def translate(exc: Exception, *, has_text: bool) -> ChatError:
-    """Return the `ChatError` for what the SDK raised, or for JSON that was none.
+    """Return the `ChatError` for what the SDK raised, or for invalid JSON.
 
     Once text has arrived every fault is REPLY_INTERRUPTED: whatever its reason, what the person sees broke off.
     """

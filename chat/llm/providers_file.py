@@ -1,4 +1,4 @@
-"""The TOML file with several models. Keys are in the environment: they do not belong into files."""
+"""The TOML file with several models. Keys are in the environment: they do not belong in files."""
 
 from __future__ import annotations
 

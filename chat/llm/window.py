@@ -1,4 +1,4 @@
-"""What of a conversation is given to the model: the newest turns that fit its window, and always the question."""
+"""Which part of a conversation is given to the model: the newest turns that fit its window, and always the question."""
 
 from __future__ import annotations
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
-from chat import protocol
-from chat.testing import failing_handler, failing_provider, failing_registration, log_in
+from chat import protocol, runtime, testing
+from chat.testing import aclose, failing_handler, failing_provider, failing_registration, log_in
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 
@@ -16,6 +18,11 @@ from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 @pytest.fixture
 def user(transactional_db):
     return get_user_model().objects.create_user("carol")
+
+
+@pytest.fixture
+def mallory(transactional_db):
+    return get_user_model().objects.create_user("mallory")
 
 
 async def test_the_example_of_its_docstring(user):
@@ -54,3 +61,105 @@ async def test_a_device_that_is_closed_says_so(user):
         await late.expect_error("UNAUTHORIZED")
         with pytest.raises(AssertionError, match="closed"):
             await late.expect("pong")
+
+
+class TestTwoPeople:
+    async def test_one_who_leaves_does_not_disconnect_the_other(self, user, mallory):
+        async with log_in(user) as carol:
+            ack = await carol.say("hello")
+            async with log_in(mallory) as stranger:
+                await stranger.send("resume", ref="r", session_id=ack["session_id"], last_seq=0)
+                await stranger.expect_error("NOT_FOUND", ref="r")
+            assert runtime.current().connections
+            assert await carol.answer(await carol.say("still here", session_id=ack["session_id"]))
+        assert runtime.current().connections == {}
+
+    async def test_whoever_leaves_last_ends_the_runtime(self, user, mallory):
+        first, second = log_in(user), log_in(mallory)
+        await first.__aenter__()
+        their = runtime.current()
+        stranger = await second.__aenter__()
+        await first.__aexit__(None, None, None)
+        assert await stranger.answer(await stranger.say("hello"))
+        assert runtime.current() is their
+        await second.__aexit__(None, None, None)
+        assert their.is_draining
+        assert runtime.current() is not their
+        await aclose()
+
+    async def test_a_refused_handshake_does_not_count(self, user, settings):
+        settings.CHAT = {**settings.CHAT, "allowed_origins": ()}
+        with pytest.raises(AssertionError, match="handshake was refused"):
+            async with log_in(user):
+                pass
+        assert not any(testing._open_log_ins.values())
+
+
+class TestAFailedExpectation:
+    async def test_says_what_was_received_and_leaves_the_device_usable(self, user):
+        async with log_in(user) as carol:
+            await carol.answer(await carol.say("hello"))
+            with pytest.raises(AssertionError) as failed:
+                await carol.expect("pong", ref="never", timeout=0.05)
+            text = str(failed.value)
+            assert text.startswith("waited 0.05 s for pong {'ref': 'never'}; received")
+            assert '"type": "ack"' in text
+            assert "(the last of " in text  # the chunks of the answer are one line
+            assert text.count("ai_response") == 1
+            assert await carol.answer(await carol.say("and again"))
+
+    async def test_counts_its_whole_time_however_much_else_comes(self, user):
+        async with log_in(user) as carol:
+            with failing_handler(protocol.Ping, RuntimeError("boom")):
+
+                async def chatter():
+                    while True:
+                        await carol.send("ping", ref="p")
+                        await asyncio.sleep(0.02)
+
+                talking = asyncio.create_task(chatter())
+                with pytest.raises(AssertionError, match=r"waited 0\.2 s for pong; received:"):
+                    async with asyncio.timeout(5):
+                        await carol.expect("pong", timeout=0.2)
+                talking.cancel()
+
+    async def test_an_answer_that_fails_names_the_error_at_once(self, user):
+        async with log_in(user) as carol:
+            with failing_provider(ChatError(LLM_UNAVAILABLE), after="It is "):
+                ack = await carol.say("what time is it?")
+                async with asyncio.timeout(5):
+                    with pytest.raises(AssertionError, match="LLM_UNAVAILABLE"):
+                        await carol.answer(ack)
+            assert await carol.answer(await carol.say("and now?"))
+
+    async def test_a_message_that_is_refused_names_the_error_at_once(self, user):
+        async with log_in(user) as carol:
+            async with asyncio.timeout(4):
+                with pytest.raises(AssertionError, match=r"got .*NOT_FOUND.* instead of ack"):
+                    await carol.say("hello", session_id="nobodys")
+            assert await carol.say("hello")
+
+    async def test_after_the_close_says_so_at_once_and_the_code_can_be_read(self, user):
+        async with log_in(user) as carol:
+            await aclose()
+            async with asyncio.timeout(4):
+                with pytest.raises(AssertionError, match=r"closed .*4000.* before pong"):
+                    await carol.expect("pong")
+                assert await carol.expect_close() == 4000
+                assert await carol.expect("goodbye")
+
+    async def test_a_device_that_was_closed_can_be_closed_again(self, user):
+        async with log_in(user) as carol:
+            await carol.close()
+            async with asyncio.timeout(4):
+                with pytest.raises(AssertionError, match="ended before pong"):
+                    await carol.expect("pong")
+
+    async def test_an_application_that_dies_is_what_the_test_fails_with(self, user, monkeypatch):
+        async def die(*args):
+            raise OSError("gone")
+
+        async with log_in(user) as carol:
+            monkeypatch.setattr(testing, "get_default_application", lambda: die)
+            with pytest.raises(OSError, match="gone"):
+                await type(carol)(carol.cookie).open()

@@ -51,12 +51,15 @@ async def test_who_makes_no_room_is_closed(alice, configure, monkeypatch):
     socket = await StalledSocket(alice).open()
     await socket.say(type="typing_indicator", session_id=session_id)
     await socket.is_heard()
+    talking, stalled = runtime.current().connections.values()
     for number in range(4):
         await device.say(f"line {number}", ref=f"r{number}", session_id=session_id)
     await asyncio.wait_for(given_up.wait(), 5)
     socket.may_send.set()
     await socket.until(type="websocket.close", code=4408)
     await socket.close()
+    assert list(runtime.current().connections.values()) == [talking]
+    assert stalled.session_ids == ()
     await device.close()
 
 

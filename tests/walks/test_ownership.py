@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
-from chat import protocol, runtime
+from chat import protocol, runtime, sessions
 from chat.api import api
 from chat.llm import demo
 from chat.models import ChatMessage, ChatSession, Reply
+from errors.exceptions import ChatError
 
 both_ways = pytest.mark.parametrize("local_delivery", [True, False], ids=["local delivery", "through the layer"])
 
@@ -72,6 +75,20 @@ def test_the_tables_speak_of_every_message_and_address():
     with_id = {path for path in api.default_router.path_operations if "{session_id}" in path}
     asked = {path.removeprefix("/chat/").partition("?")[0].replace("*", "{session_id}") for _, path in ROUTES}
     assert asked == with_id
+
+
+async def test_a_message_leads_to_its_session_whoever_wrote_it_and_a_strangers_to_none(alice, mallory, hers):
+    """`sessions.session_of_message`, which a project's handlers call; what can be retried is only what a user wrote."""
+    answer = await ChatMessage.objects.aget(session_id=hers.session_id, sender="ai")
+    for message_id in (hers.message_id, str(answer.pk)):
+        find = functools.partial(sync_to_async(sessions.session_of_message), message_id)
+        assert await find(alice.user_id) == hers.session_id
+        with pytest.raises(ChatError, match="NOT_FOUND"):
+            await find(mallory.user_id)
+    device = await alice.connect()
+    await device.send("retry", ref="t", message_id=str(answer.pk))
+    assert (await device.expect_error("NOT_FOUND", ref="t"))["field"] == "message_id"
+    await device.close()
 
 
 @both_ways
