@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from chat.models import ChatSession
 
@@ -19,14 +19,18 @@ VIEW_FAILURES = "errors.view_routingfailure"
 def conversation(request: HttpRequest, failure: Any) -> str | None:
     """Return where this reader finds the conversation of a stored failure; None if it is gone, or not for them.
 
-    ERRORS["conversation_link"] names this function. What a failure holds may be anything that a client sent.
+    ERRORS["conversation_link"] names this function, unless a project sets another. What a failure holds may be
+    anything that a client sent.
     """
     session_id = as_key(failure.session_id)
     if session_id is None or not request.user.has_perm(VIEW):
         return None
     if not ChatSession.objects.filter(pk=session_id).exists():
         return None
-    address = reverse("admin:chat_chatsession_change", args=[session_id])
+    try:
+        address = reverse("admin:chat_chatsession_change", args=[session_id])
+    except NoReverseMatch:
+        return None  # a project whose admin shows failures, and no conversations
     message_id = as_key(failure.in_reply_to)
     if message_id is None or not request.user.has_perm(READ):
         return address

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from chat import admin_transcript
+from chat import admin_links, admin_transcript
 from chat.models import ChatMessage, ChatSession, Reply
 from errors.models import RoutingFailure
 from tests.chat.talks import answer, fail, page, reader, say, session, staff
@@ -208,6 +208,16 @@ class TestLinks:
     def test_are_left_out_where_the_project_has_no_such_page(
         self, rita: Client, talk: ChatSession, settings: Any
     ) -> None:
-        settings.ERRORS = {}
+        settings.ERRORS = {"conversation_link": ""}
         response = rita.get(failure_page(store(session_id=str(talk.pk))))
         assert "Open the conversation" not in response.content.decode()
+
+    def test_are_left_out_where_the_admin_has_no_conversations(
+        self, rita: Client, talk: ChatSession, settings: Any, rf: RequestFactory
+    ) -> None:
+        request = rf.get("/")
+        request.user = get_user_model().objects.create_superuser("root")
+        failure = store(session_id=str(talk.pk))
+        assert admin_links.conversation(request, failure)
+        settings.ROOT_URLCONF = "errors.urls"
+        assert admin_links.conversation(request, failure) is None
