@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from chat import groups, hub, protocol
+from chat import groups, hub_calls, protocol
 from errors.loggers import get_logger
 
 log = get_logger("chat.announcements")
@@ -26,6 +26,6 @@ def announce(user_id: str, session_id: str, event: SessionEvent, *, title: str |
         metadata["title"] = title
     frame = protocol.Notification(session_id=session_id, metadata=metadata)
     try:
-        hub.broadcast_from_thread(groups.of_user(user_id), frame)
+        hub_calls.broadcast(groups.of_user(user_id), frame)
     except Exception as exc:
         log.warning("chat.session_change_not_announced", session_id=session_id, cause=type(exc).__name__)

@@ -21,7 +21,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from chat import groups, hub, login_store, sessions
+from chat import groups, hub, hub_calls, login_store, sessions
 from errors.exceptions import ChatError
 from errors.loggers import get_logger
 from errors.taxonomy import DATABASE_ERROR, UNAUTHORIZED
@@ -147,6 +147,6 @@ def _tell(user_key: Any, control: str, value: str = "") -> None:
     Signing out and saving an account must not fail because the layer is away.
     """
     try:
-        hub.control_from_thread(groups.of_user(str(user_key)), control, value)
+        hub_calls.control(groups.of_user(str(user_key)), control, value)
     except Exception as exc:
         log.warning("chat.sign_out_not_announced", user_id=str(user_key), cause=type(exc).__name__)

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 
 from chat import conf, groups, protocol
 from chat.encoded import Encoded
@@ -257,41 +255,6 @@ def _ignore(_: Any = None) -> None:
     """Until the runtime says who listens."""
 
 
-# --- From synchronous code, on any thread -----------------------------------------------------------------------------
-
-
-def broadcast_from_thread(group: str, frame: protocol.Frame) -> None:
-    """`Hub.broadcast` from a view, a signal or a command: at once to this process's connections, never waiting for the
-    layer. In a process without connections it goes to the layer, under its time limit.
-
-    Raises:
-        Exception: Whatever the layer raises, in a process without connections.
-    """
-    encoded = Encoded.of(frame)
-    if not call_hubs(lambda hub: hub.send(group, encoded)):
-        event = {"frames_of": {group: [[encoded.pack(), None, None]]}}
-        async_to_sync(send_alone)(group, event)
-
-
-def control_from_thread(group: str, name: str, value: str = "") -> None:
-    """`Hub.control` from a view, a signal or a command; see `broadcast_from_thread`."""
-    if not call_hubs(lambda hub: hub.control(group, name, value)):
-        async_to_sync(send_alone)(groups.HUBS, {"controls": [[group, name, value]]})
-
-
-def call_hubs(call: Callable[[Hub], object]) -> bool:
-    """Have each event loop of this process that has a hub make this call; return whether there is any."""
-    is_called = False
-    for loop, hub in tuple(_of_loop.items()):
-        try:
-            loop.call_soon_threadsafe(call, hub)
-        except RuntimeError:  # the loop is closed
-            continue
-        is_called = True
-    return is_called
-
-
-async def send_alone(group: str, event: dict[str, Any]) -> None:
-    """Send an event from a process without a hub, under the layer's time limit."""
-    async with asyncio.timeout(conf.chat().layer_timeout_s):
-        await get_channel_layer().group_send(group, {"type": groups.EVENT, **event})
+def running_hubs() -> tuple[tuple[asyncio.AbstractEventLoop, Hub], ...]:
+    """The hubs of this process, each with the event loop that it belongs to."""
+    return tuple(_of_loop.items())

@@ -12,8 +12,9 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
-from chat import groups, hub
+from chat import groups, hub_calls
 from chat.encoded import Encoded
+from chat.hub import Hub
 
 
 async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
@@ -29,12 +30,12 @@ async def abroadcast(session_id: str, *frames: dict[str, Any]) -> None:
     _, checked = groups.read_event(event)
     group = groups.of_session(session_id)
 
-    def send(one: hub.Hub) -> None:
+    def send(one: Hub) -> None:
         for frame in checked:
             one.send(group, Encoded.plain(frame))
 
-    if not hub.call_hubs(send):
-        await hub.send_alone(group, event)
+    if not hub_calls.call_hubs(send):
+        await hub_calls.send_alone(group, event)
 
 
 def broadcast(session_id: str, *frames: dict[str, Any]) -> None:

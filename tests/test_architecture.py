@@ -31,6 +31,7 @@ FLOORS = [
     {"chat.flood", "chat.flow", "chat.layer_batch", "chat.layer_kinds", "chat.layer_membership", "chat.layer_peers"},
     {"chat.layer_link"},
     {"chat.hub"},
+    {"chat.hub_calls"},
     {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
     {
         "chat.sessions",

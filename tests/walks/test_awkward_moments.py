@@ -16,20 +16,13 @@ from chat.encoded import Encoded
 from chat.handlers import resume
 from chat.llm.demo import DemoBackend
 from chat.missed import Missed
-from chat.models import ChatMessage, ChatSession, Reply
+from chat.models import ChatMessage, Reply
 from chat.progress import Progress
 from chat.reply_progress import ReplyProgress
 from chat.sessions import MessageFacts
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_UNAVAILABLE
-
-
-async def quiet_session(user_id: str, length: int) -> str:
-    session = await ChatSession.objects.acreate(owner_id=user_id, last_seq=length)
-    await ChatMessage.objects.abulk_create(
-        ChatMessage(session=session, seq=seq, sender="user", content=f"line {seq}") for seq in range(1, length + 1)
-    )
-    return str(session.pk)
+from tests.walks.stored import quiet_session
 
 
 class TestAnEndWithoutText:

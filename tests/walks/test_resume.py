@@ -16,20 +16,13 @@ from chat.llm.demo import DemoBackend
 from chat.llm.window import estimate
 from chat.models import ChatMessage, ChatSession, Reply
 from tests.waiting import in_time
-
-
-async def _conversation(user_id: str, length: int) -> str:
-    session = await ChatSession.objects.acreate(owner_id=user_id, last_seq=length)
-    await ChatMessage.objects.abulk_create(
-        ChatMessage(session=session, seq=seq, sender="user", content=f"line {seq}") for seq in range(1, length + 1)
-    )
-    return str(session.pk)
+from tests.walks.stored import quiet_session
 
 
 class TestResume:
     async def test_missed_messages_come_in_order_and_in_pages(self, alice, configure):
         configure(resume_page=3)
-        session_id = await _conversation(alice.user_id, 8)
+        session_id = await quiet_session(alice.user_id, 8)
         device = await alice.connect()
         seqs, last, top = [], 1, None
         while last != top:
@@ -42,7 +35,7 @@ class TestResume:
 
     async def test_who_missed_too_much_gets_the_newest_and_is_told(self, alice, configure):
         configure(resume_page=3, resume_limit=5)
-        session_id = await _conversation(alice.user_id, 8)
+        session_id = await quiet_session(alice.user_id, 8)
         device = await alice.connect()
         await device.send("resume", session_id=session_id, last_seq=0)
         page = await device.expect("resumed")
@@ -50,7 +43,7 @@ class TestResume:
         assert [frame["seq"] for frame in await device.rest() if "seq" in frame] == [6, 7, 8]
 
     async def test_who_is_ahead_of_the_database_starts_anew(self, alice):
-        session_id = await _conversation(alice.user_id, 2)
+        session_id = await quiet_session(alice.user_id, 2)
         device = await alice.connect()
         await device.send("resume", session_id=session_id, last_seq=9)
         page = await device.expect("resumed")
@@ -62,7 +55,7 @@ class TestResume:
     ):
         """After an outage nobody is sent a whole history that a healthy database would not have sent either."""
         configure(resume_limit=10, resume_page=5)
-        session_id = await _conversation(alice.user_id, length)
+        session_id = await quiet_session(alice.user_id, length)
         device = await alice.connect()
         with monkeypatch.context() as broken:
             broken.setattr(missed, "read", Mock(side_effect=OperationalError))
@@ -124,7 +117,7 @@ class TestResume:
 
     async def test_an_answer_that_left_no_text_is_told_to_who_was_away(self, alice):
         """Its question was known and it has no number. The latest answer to a message counts, if it has no text."""
-        session_id = await _conversation(alice.user_id, 4)
+        session_id = await quiet_session(alice.user_id, 4)
         question = {message.seq: message async for message in ChatMessage.objects.filter(session_id=session_id)}
 
         async def reply(seq: int, attempt: int, **facts: object) -> str:
@@ -299,7 +292,7 @@ class TestOrphans:
     )
     async def test_a_reply_whose_process_died_is_ended_once(self, alice, configure, failures, text, outcome, state):
         configure(lease_s=0.3)
-        session_id = await _conversation(alice.user_id, 1)
+        session_id = await quiet_session(alice.user_id, 1)
         question = await ChatMessage.objects.aget(session_id=session_id)
         reply = await Reply.objects.acreate(
             session_id=session_id,
@@ -321,7 +314,7 @@ class TestOrphans:
 
     async def test_those_of_a_big_process_are_all_ended_in_one_round(self, alice, configure):
         configure(lease_s=3)
-        session_id = await _conversation(alice.user_id, 90)
+        session_id = await quiet_session(alice.user_id, 90)
         questions = [message async for message in ChatMessage.objects.filter(session_id=session_id)]
         owner = {"session_id": session_id, "owner_key": alice.user_id, "lease_until": timezone.now()}
         await Reply.objects.abulk_create(Reply(message=question, **owner) for question in questions)
