@@ -1,7 +1,7 @@
 """The admin of conversations: staff find a session, read it where they may, and follow its failures. Read-only.
 
 Seeing that a session exists needs `view_chatsession`. Its words -- the messages, and the title, which is made of the
-first one -- need `read_transcript`, and each reading is logged.
+first one -- need `read_transcript`, and each conversation that is opened is logged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from chat import admin_filters, admin_list, admin_transcript
@@ -28,6 +27,7 @@ from chat.models import ChatSession
 from errors import detail
 from errors.changelist import warn_of_unreadable
 from errors.loggers import get_logger
+from errors.read_only import ReadOnlyAdmin
 from errors.taxonomy import Words
 
 log = get_logger("chat")
@@ -42,7 +42,7 @@ def _in_zone(text: Words) -> Any:
 
 
 @admin.register(ChatSession)
-class ChatSessionAdmin(ModelAdmin):
+class ChatSessionAdmin(ReadOnlyAdmin):
     list_filter = admin_filters.FILTERS
     list_filter_sheet = True
     list_fullwidth = True
@@ -56,7 +56,6 @@ class ChatSessionAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = admin_list.SessionPaginator
-    actions = None
     empty_value_display = "-"
     change_form_outer_after_template = "admin/chat/chatsession/transcript.html"
 
@@ -64,15 +63,6 @@ class ChatSessionAdmin(ModelAdmin):
         css = {"all": ("errors/admin.css", "chat/admin.css")}
 
     # --- Who may do what ----------------------------------------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: ChatSession | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ChatSession | None = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only the filters: any other lookup in an address could read the whole table, or guess at its words."""

@@ -20,6 +20,6 @@ def names() -> tuple[str, ...]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend((path.parent / name).resolve() for name in _IMPORT.findall(path.read_text()))
+            waiting.extend((path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8")))
     by_size = sorted(found, key=lambda path: (-path.stat().st_size, path))
     return tuple(path.relative_to(_STATIC).as_posix() for path in by_size)

@@ -20,7 +20,8 @@ urlpatterns = [
     path("errors/", include("errors.urls")),
     path("metrics/prometheus", scrape.prometheus, name="metrics"),
     path("", api.urls),
-    re_path(r"^(?!(?:login|logout|errors)$).*$", views.not_found),  # those get their slash from Django
+    # Not those that get their slash from Django.
+    re_path(r"^(?!(?:login|logout|errors|s/[0-9a-f-]{36})$).*$", views.not_found),
 ]
 
 

@@ -50,22 +50,12 @@ class RoutingFailureAdmin(FailurePage):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = CappedPaginator
-    actions = None
     empty_value_display = "-"
 
     class Media:
         css = {"all": ("errors/admin.css",)}
 
     # --- Who may do what ----------------------------------------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: RoutingFailure | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: RoutingFailure | None = None) -> bool:
-        return False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request) and request.user.has_perm("errors.export_routingfailure")

@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from errors import detail, links
 from errors.models import RoutingFailure
+from errors.read_only import ReadOnlyAdmin
 
 _HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown")
 _FACTS = (
@@ -44,7 +44,7 @@ _OPTIONAL = {
 }
 
 
-class FailurePage(ModelAdmin):
+class FailurePage(ReadOnlyAdmin):
     """The half of the failures' admin that shows one of them."""
 
     fieldsets = (

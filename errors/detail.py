@@ -25,7 +25,7 @@ _OUTCOMES: dict[str, Words] = {
     Outcome.REJECTED: _("nothing was stored"),
     Outcome.SAVED: _("the message is stored, its answer is not"),
     Outcome.PARTIAL: _("the message is stored, and the beginning of its answer"),
-    Outcome.UNKNOWN: _("nobody can tell; sending it again under the same ref does"),
+    Outcome.UNKNOWN: _("unknown; sending it again under the same ref will tell"),
 }
 
 

@@ -170,7 +170,7 @@ INVALID_TOKEN = _auth(
 )  # fmt: skip
 EXPIRED_TOKEN = _auth(
     "EXPIRED_TOKEN", _("Your sign-in has expired."),
-    why=_("The token has run out, or you signed out elsewhere."),
+    why=_("Your sign-in has expired, or you signed out elsewhere."),
     remedy=_("Sign in again; what you sent before is kept."),
     close_code=CLOSE_TOKEN_EXPIRED,
 )  # fmt: skip
@@ -296,7 +296,7 @@ TOO_MANY_REQUESTS = _rate_limit(
 )  # fmt: skip
 TOO_MANY_ANSWERS = _rate_limit(
     "TOO_MANY_REQUESTS", _("Your other answers are still being written."),
-    why=_("There is a limit on answers that are written at once, per person."),
+    why=_("There is a limit on how many answers one person can have written at once."),
     remedy=_("Wait until one of them is finished, or stop it."), name="TOO_MANY_ANSWERS",
 )  # fmt: skip
 ALLOWANCE_USED_UP = _rate_limit(

@@ -120,6 +120,11 @@ class TestWhoMayOpenThePage:
 
 
 class TestAnAddressThatLeadsNowhere:
+    @pytest.mark.parametrize("url", ["/chat/login", SESSION_URL.removesuffix("/")])
+    def test_a_missing_slash_is_forgiven(self, url, eve):
+        answer = eve.client.get(url)
+        assert (answer.status_code, answer["Location"]) == (301, f"{url}/")
+
     @pytest.mark.parametrize("url", ["/chat/s/notauuid/", "/chat/nope/", "/nothing"])
     def test_is_answered_with_a_page_in_a_browser_and_in_the_one_error_shape_elsewhere(self, url):
         browser = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

@@ -78,6 +78,8 @@ class TestAccess:
             assert root.post(address, {"title": "X", "post": "yes", "_save": "Save"}).status_code == 403, address
         root.post(LIST, {"action": "delete_selected", "_selected_action": str(talk.pk), "post": "yes"})
         assert ChatSession.objects.values().get() == before
+        history = root.get(page(talk).replace("/change/", "/history/"))
+        assert (history.status_code, history["Location"]) == (302, page(talk))
 
     def test_leaves_a_line_in_the_log_for_each_reading(self, alice: Any, log_lines: list[dict[str, Any]]) -> None:
         talk = session(alice, CANARY)

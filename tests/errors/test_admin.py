@@ -51,6 +51,8 @@ class TestAccess:
             assert root.post(address, {"code": "X", "post": "yes", "_save": "Save"}).status_code == 403, address
         root.post(LIST, {"action": "delete_selected", "_selected_action": str(failure.pk), "post": "yes"})
         assert RoutingFailure.objects.values().get() == before
+        history = root.get(detail.replace("/change/", "/history/"))  # Django's own address; nothing is changed
+        assert (history.status_code, history["Location"]) == (302, detail)
 
     def test_offers_no_button_that_would_change_something(self) -> None:
         root = staff("root", is_superuser=True)

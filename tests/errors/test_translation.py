@@ -31,7 +31,7 @@ GERMAN = {
     "It does not exist, or it belongs to somebody else.": "Es existiert nicht oder gehört jemand anderem.",
     "What you should do": "Was Sie tun können",
     "What happened": "Was geschah",
-    "The person read": "Die Person las",
+    "What the person read": "Was die Person las",
     "Told to %(count)d connection.": "Einer Verbindung gesagt.",
     "last activity": "letzte Aktivität",
     "stopped by the person": "von der Person angehalten",
@@ -128,9 +128,9 @@ def test_the_admin_speaks_its_readers_language(readers, transactional_db):
     client: Client = staff()
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     shown = words(client.get(page(store("NOT_FOUND"))).content.decode())
-    for german in ("Was geschah", "Die Person las Das gibt es hier nicht.", "Einer Verbindung gesagt."):
+    for german in ("Was geschah", "Was die Person las Das gibt es hier nicht.", "Einer Verbindung gesagt."):
         assert german in shown
     registration = '{"error": {"message": "Failed to establish session connection"}}'
     shown = words(client.get(page(store("SERVICE_ERROR", frame=registration))).content.decode())
     assert "Kein Zugang zum Gespräch." in shown
-    assert shown.count("Die Person las") == 1
+    assert shown.count("Was die Person las") == 1
