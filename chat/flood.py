@@ -10,7 +10,8 @@ from errors.exceptions import ChatError
 from errors.taxonomy import TOO_MANY_REQUESTS
 
 _TOLERANCE = 0.25  # of what may be refused: that many more are answered before the connection is closed
-_AT_LEAST = 20  # refusals that count for this where nothing is left: some clients send two or three frames at once
+# For who comes when others have used it up: a client that comes back resumes twenty sessions at once, and is no flood.
+_AT_LEAST = 40
 _KIND = "refused"  # of the window in which a person's refusals are counted, in this process
 
 
@@ -26,7 +27,7 @@ class RefusalLimit:
         self._limits = limits
         self._user_id = user_id
         self._left = max(0.0, per_minute - limits.used(_KIND, user_id))
-        self._tolerated = _TOLERANCE * max(self._left, min(_AT_LEAST, per_minute))
+        self._tolerated = _TOLERANCE * per_minute if self._left == per_minute else min(_AT_LEAST, per_minute)
         self._counted_at = time.monotonic()
 
     @property

@@ -19,6 +19,7 @@ from errors.loggers import get_logger
 
 log = get_logger("chat.heartbeat")
 
+_AGAIN_S = 1.0  # seconds until the database is asked again
 _GATHER_S = 0.2  # seconds in which those come together who are looked after at once
 _SLICE = 200  # connections at a time; then others have a turn
 _SLICE_PAUSE_S = 0.02  # seconds between two slices: a thousand connections take a tenth of a second
@@ -62,7 +63,13 @@ class Heartbeat:
             await asyncio.sleep(_GATHER_S)
             self._wake.clear()
             suspects, self._suspects = tuple(self._suspects), set()
-            tops, ends = await self._read(suspects)
+            read = await self._read(suspects)
+            if read is None:
+                self._suspects.update(suspects)  # again, as soon as there is a database
+                self._wake.set()
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            tops, ends = read
             for some in _slices(suspects):
                 for connection in some:
                     self._look_after(connection, tops, ends)
@@ -78,14 +85,17 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         connections = tuple(self._connections())
-        tops, ends = await self._read(connections)
+        tops, ends = await self._read(connections) or ({}, {})
         for some in _slices(connections):
             for connection in some:
                 connection.push(protocol.Heartbeat(top=self._look_after(connection, tops, ends)))
             await asyncio.sleep(_SLICE_PAUSE_S)
 
-    async def _read(self, connections: Collection[Beating]) -> tuple[dict[str, int], dict[str, list[SilentEnd]]]:
-        """Return how far the sessions of these have come, and the replies in them that ended in silence."""
+    async def _read(self, connections: Collection[Beating]) -> tuple[dict[str, int], dict[str, list[SilentEnd]]] | None:
+        """Return how far the sessions of these have come, and the replies in them that ended in silence.
+
+        None: the database does not answer.
+        """
         wanted = {session_id for connection in connections for session_id in connection.session_ids}
         ends: dict[str, list[SilentEnd]] = defaultdict(list)
         if not wanted:
@@ -95,7 +105,7 @@ class Heartbeat:
             tops, found = await self._threads.run(lambda: (missed.tops(wanted), missed.silent_ends(wanted, within_s)))
         except Exception as exc:
             log.warning("chat.heartbeat_without_tops", cause=type(exc).__name__)
-            return {}, ends
+            return None
         for end in found:
             ends[end.session_id].append(end)
         return tops, ends

@@ -202,8 +202,10 @@ class Hub:
                 member.end_login(value)
         elif name == ACCESS_CHANGED and members:
             self.on_access_changed(members)
-        elif name == BEHIND and (members or group == groups.HUBS):
+        elif name == BEHIND and group == groups.HUBS:
             self.on_behind()
+        elif name == BEHIND and members:
+            self.on_gap(members)
 
     def _on_return(self) -> None:
         """The line was broken: others may have said something meanwhile, and may be saying it in this very moment."""

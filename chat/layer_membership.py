@@ -96,6 +96,7 @@ class Membership:
         elif is_joined and not is_wanted:
             if not await self._try("group_discard", layer.group_discard(group, channel)):
                 return False
-            self.joined.discard(group)
-            self._stale.discard(group)
+            if channel == self._channel:
+                self.joined.discard(group)
+                self._stale.discard(group)
         return True

@@ -76,7 +76,7 @@ def read(
     messages = [] if after is None else _page(session, after, limit, max_chars)
     top = max(session.last_seq, messages[-1].seq if messages else 0)
     replies = _replies(session, reply_ids)
-    if with_silent and after:
+    if with_silent and after and (not messages or messages[-1].seq >= top):
         replies |= _as_missed(_silent(session, after))
     return Missed(session_id, messages, top, replies)
 
@@ -102,8 +102,13 @@ def _replies(session: ChatSession, reply_ids: Collection[str]) -> dict[str, Miss
 def _silent(session: ChatSession, up_to: int) -> QuerySet[Reply]:
     """The newest answers to messages up to this `seq` that left no text; of each message its latest answer counts."""
     later = Reply.objects.using(_alias()).filter(message=OuterRef("message"), attempt__gt=OuterRef("attempt"))
-    silent = Reply.objects.using(_alias()).filter(session=session, answer=None, message__seq__lte=up_to)
+    silent = _without_text(Reply.objects.using(_alias()).filter(session=session, message__seq__lte=up_to))
     return silent.exclude(Exists(later)).exclude(state__in=RUNNING).order_by("-created_at")[:_MAX_SILENT]
+
+
+def _without_text(replies: QuerySet[Reply]) -> QuerySet[Reply]:
+    """Not `answer=None`: SQLite would take the index of that column, and read such replies of all sessions."""
+    return replies.exclude(answer__isnull=False)
 
 
 def _as_missed(replies: QuerySet[Reply]) -> dict[str, MissedReply]:
@@ -122,7 +127,7 @@ def tops(session_ids: Iterable[str]) -> dict[str, int]:
 def silent_ends(session_ids: Iterable[str], within_s: float) -> list[SilentEnd]:
     """Return the replies of these sessions that ended in this time without text."""
     since = timezone.now() - timedelta(seconds=within_s)
-    replies = Reply.objects.using(_alias()).filter(session__in=list(session_ids), answer=None, ended_at__gte=since)
+    replies = _without_text(Reply.objects.using(_alias()).filter(session__in=list(session_ids), ended_at__gte=since))
     return [
         SilentEnd(str(session_id), str(key), created_at.timestamp())
         for session_id, key, created_at in replies.values_list("session_id", "pk", "created_at")

@@ -105,7 +105,8 @@ class ReplyEnds:
         if (exc := future.exception()) is not None:
             log.warning("chat.reply_end_not_stored", reply_id=job.reply_id, cause=str(exc))
         elif (ended := future.result()) is not None and ended.state == job.state:
-            # Who came in between was shown a reply that runs. Everybody else has its end, and takes no second one.
+            # Who came in between was shown a reply that runs. Everybody else has its end; where there is text they get
+            # the message that it became, for that has a number of its own.
             # Where a database that hung has stored another end after all, heartbeats tell that there is a message.
             self._hub.broadcast(groups.of_session(told.session_id or ""), _with_row(told, job, ended))
 

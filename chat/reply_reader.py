@@ -22,6 +22,26 @@ CLOSE_S = 1.0  # seconds that a provider gets to end when it is cut off
 Pieces = AsyncIterator[str | Usage]
 
 
+# Each limit is a cause of its own: of failures with one cause staff see one group.
+class TotalTimeOver(TimeoutError):
+    """The reply has taken all the time that it may."""
+
+
+class NextTokenLate(TimeoutError):
+    """The provider was silent for too long."""
+
+
+class ReplyTooLong(Exception):
+    """The provider goes on and on."""
+
+
+def limit_error(spec: ErrorSpec, cause: Exception) -> ChatError:
+    """Return what to tell of a limit that is over."""
+    error = ChatError(spec, detail=str(cause) or (cause.__doc__ or "").rstrip("."))
+    error.__cause__ = cause
+    return error
+
+
 class ReplyReader:
     """One provider being read. Begins at once.
 
@@ -83,6 +103,7 @@ class ReplyReader:
             if not self._task.done():
                 self._task.cancel()  # out of what it waits for while it ends
                 self._abandon(self._task)
+                del self._ask, self._take, self._abandon  # it may stay for ever, and must not keep the conversation
         exc = self._task.exception() if self._task.done() and not self._task.cancelled() else None
         if self.is_cut:
             if exc is not None:
@@ -126,8 +147,8 @@ class ReplyReader:
 
     def _on_limit(self) -> None:
         is_total = self._timer is not None and self._timer.when() == self._deadline
-        what = "the reply's total time is over" if is_total else f"no token within {self._limit_s} s"
-        self.cut(ChatError(self._spec, detail=what))
+        late = TotalTimeOver() if is_total else NextTokenLate(f"no token within {self._limit_s} s")
+        self.cut(limit_error(self._spec, late))
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

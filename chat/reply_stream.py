@@ -16,7 +16,7 @@ from chat.llm import window
 from chat.llm.base import Deadlines, ReplyRequest, Turn, Usage
 from chat.llm.choice import Choice
 from chat.models import ReplyPhase
-from chat.reply_reader import CLOSE_S, Pieces, ReplyReader
+from chat.reply_reader import CLOSE_S, Pieces, ReplyReader, ReplyTooLong, limit_error
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.loggers import get_logger
@@ -129,8 +129,11 @@ class ReplyStream:
         return backend.stream(request), backend.deadlines(request.model_id)
 
     def _count_tokens(self, reader: ReplyReader) -> None:
-        """Providers count at the end. What they were not let finish, or never count, is estimated: it was not free."""
-        if self.figures.usage is None and (self.text or (reader.is_cut and reader.has_asked)):
+        """Providers count at the end. What they were not let finish, or never count, is estimated: it was not free.
+
+        Without a word it counts only where the person stopped it: a provider that hangs is nobody's allowance.
+        """
+        if self.figures.usage is None and (self.text or (self._is_stopped and reader.has_asked)):
             self.figures.usage = Usage(self._prompt_tokens, window.estimate(self.text) if self.text else 0)
 
     def _abandon(self, task: asyncio.Task[None]) -> None:
@@ -161,7 +164,9 @@ class ReplyStream:
             delay_s = settings.chunk_ms / 1000 if self._sent else 0  # the first words at once
             self._flush_timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
         if self._length > settings.max_reply_chars and self._reader is not None:
-            self._reader.cut(ChatError(REPLY_INTERRUPTED, detail=f"over {settings.max_reply_chars} characters"))
+            self._reader.cut(
+                limit_error(REPLY_INTERRUPTED, ReplyTooLong(f"over {settings.max_reply_chars} characters"))
+            )
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self._began) * 1000)

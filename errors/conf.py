@@ -68,6 +68,7 @@ _offers: list[Callable[[], Mapping[str, str]]] = []
 def offer(give: Callable[[], Mapping[str, str]]) -> None:
     """Let the app that has the pages say where they are; what a project sets in ERRORS wins."""
     _offers.append(give)
+    errors.cache_clear()
 
 
 forget_when(("ERRORS",), errors.cache_clear)

@@ -110,7 +110,7 @@ class HoursSince(Func):
 def read(now: datetime, *, with_causes: bool = False) -> Summary | None:
     """Return the summary of the 24 hours up to `now`; None where it cannot be had: the list comes up without it."""
     window = periods.last_day(now)
-    key = f"errors.summary.{window.begin:%Y%m%d%H%M}"
+    key = f"errors.summary2.{window.begin:%Y%m%d%H%M}"
     try:
         figures: list[Figure] = cache.get_or_set(key, lambda: _count(window), CACHE_S) or []
         words: dict[str, str] = {}

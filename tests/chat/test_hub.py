@@ -383,7 +383,7 @@ class TestThroughTheLayer:
             (far,) = await meet(one, other, ["g"])
             one.join(ear, "g")
             _, members = listen(one)
-            behind, _ = listen(other)
+            _, others = listen(other)
             send = one._link._send
 
             async def fail_once(group, event):
@@ -394,7 +394,7 @@ class TestThroughTheLayer:
 
             monkeypatch.setattr(one._link, "_send", fail_once)
             one.broadcast("g", said("lost"))
-            await until(lambda: members and behind, "both sides look")
+            await until(lambda: members and others, "both sides look")
             assert ear in members[0]
             assert not any("lost" in text for text in (*ear.texts, *far.texts))
 

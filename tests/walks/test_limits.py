@@ -102,7 +102,7 @@ class TestMessages:
         assert codes[0].count("INVALID_FORMAT") == 8
         for later in codes[1:]:
             assert set(later) == {"TOO_MANY_REQUESTS"}
-            assert len(later) <= 7
+            assert len(later) <= 9
         for device in (phone, await bob.connect()):
             await device.send_text("no json")
             await device.expect_error("INVALID_FORMAT")
