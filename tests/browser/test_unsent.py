@@ -36,6 +36,15 @@ def test_a_message_that_waits_is_not_said_to_be_lost(held, picture):
     picture(alice.page, "held")
 
 
+def test_a_message_that_waits_is_told_as_such_when_the_person_comes_back(held):
+    alice, _ = held
+    alice.start_new()
+    alice.go_to("Hello")
+    alice.expect_state(alice.questions.filter(has_text="First"), "Not sent yet, trying again")
+    alice.card.get_by_role("button", name="Do not try again").click()
+    alice.expect_state(alice.questions.filter(has_text="First"), "Not sent")
+
+
 def test_a_message_that_waits_can_be_called_off(held):
     alice, _ = held
     alice.say("Second")

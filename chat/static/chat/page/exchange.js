@@ -58,7 +58,7 @@ export class Exchange {
       this.seq = message.seq;
       this.#refusal = null;
     } else {
-      this.#refusal = message.error ? { error: message.error } : null;
+      this.#refusal = message.error ? { error: message.error, retryAt: message.retryAt } : null;
     }
     this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
