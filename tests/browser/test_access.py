@@ -288,7 +288,7 @@ def test_screen_readers_hear_what_became_of_a_message(wired):
     expect(alice.card).to_have_count(3)
     saved, repeated, refused = [text for text in alice.heard if text.startswith("Error: ")]
     assert saved == "Error: The assistant is unavailable right now. Your message is saved."
-    assert re.search(r"Your message is saved\. Trying again by itself in \d+ s\.$", repeated)
+    assert re.search(r"Your message is saved\. Trying again automatically in \d+ s\.$", repeated)
     assert refused == "Error: This was not found. Your message was not sent."
 
 
