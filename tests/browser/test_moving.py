@@ -117,3 +117,19 @@ def test_a_conversation_that_is_not_sent_yet_stands_in_the_list(own_site, sign_i
     alice.go_to("First words")
     alice.expect_state(alice.questions.last, "Answered")
     expect(alice.box).to_have_value("and what I think of")
+
+
+def test_a_deleted_conversation_is_not_asked_after_any_more(wired):
+    alice, wire = wired
+    alice.say("hold")
+    expect(alice.replies.last).to_contain_text("This answer has begun")
+    deleted = alice.session_id
+    alice.start_new()
+    alice.menu("hold", "Delete")
+    alice.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(alice.page.locator(f"[data-session-id='{deleted}']")).to_have_count(0)
+    sent = []
+    wire.copies_up = lambda frame: sent.append(frame) or 1
+    wire.cut()
+    alice.ask("Hello")
+    assert deleted not in [frame.get("session_id") for frame in sent]

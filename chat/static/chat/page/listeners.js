@@ -49,7 +49,10 @@ export function listenTo(client, page) {
 
   listen("reply", (detail) => {
     activity.noteReply(detail);
-    if (detail.state === "stopped") histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
+    if (detail.state === "stopped") {
+      histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
+      leaveIfOver(detail.session_id);
+    }
     if (!room.isHere(detail.session_id)) return;
     conversation.updateReply(detail);
     if (detail.state === "pending") announce(strings.announceThinking);
@@ -109,12 +112,17 @@ export function listenTo(client, page) {
     }
   });
 
-  /** An answer is over, here or in another conversation, which nobody needs to follow any more then. */
+  /** Another conversation in which no answer is written any more: nobody needs to follow it. @returns {boolean} */
+  function leaveIfOver(session_id) {
+    if (room.isHere(session_id) || activity.isWriting(session_id)) return false;
+    client.unfollow(session_id);
+    return true;
+  }
+
+  /** An answer is over, here or in another conversation. */
   function takeEnd(session_id, reply_id) {
     activity.noteEnd({ session_id, reply_id });
-    if (room.isHere(session_id) || activity.isWriting(session_id)) return;
-    client.unfollow(session_id);
-    announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
+    if (leaveIfOver(session_id)) announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
   }
 
   /** What the card says, in one sentence after the other. */

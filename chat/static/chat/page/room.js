@@ -167,9 +167,9 @@ export class Room {
     histories.forget(sessionId);
     const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
     drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
+    client.unfollow(sessionId);
     if (!this.isHere(sessionId)) return;
     drafts.move(sessionId, null); // what was being said can be said in another conversation
-    client.unfollow(sessionId);
     this.current.sessionId = null;
     this.startNew();
     if (isElsewhere) notices.tell(strings.deletedElsewhere(title), { isPassing: true });
