@@ -65,6 +65,26 @@ describe("what goes on in a conversation", () => {
     assert.deepEqual(changed, ["s", "s", "s"]); // and not with every piece
   });
 
+  it("is an answer that failed, until a good one comes", () => {
+    activity.noteEnd({ session_id: "s", reply_id: "r", state: "failed" });
+    assert.deepEqual([activity.markOf("s"), activity.unreadMark], ["failed", "failed"]);
+    activity.noteEnd({ session_id: "t", reply_id: "q", state: "complete" });
+    assert.deepEqual([activity.markOf("s"), activity.unreadMark, activity.unreadCount], ["failed", "unread", 2]);
+    activity.noteEnd({ session_id: "s", reply_id: "p", state: "partial" });
+    assert.equal(activity.markOf("s"), "unread");
+  });
+
+  it("is still told of a conversation that was opened and left before it was loaded", () => {
+    activity.noteReply({ session_id: "s", reply_id: "r", state: "streaming" });
+    activity.see("s");
+    assert.equal(activity.markOf("s"), "writing");
+    activity.noteEnd({ session_id: "s", reply_id: "r", state: "complete" });
+    activity.forgetWriting("s");
+    assert.equal(activity.markOf("s"), "unread");
+    activity.forget("s");
+    assert.equal(activity.markOf("s"), null);
+  });
+
   it("is nothing new where the person looks on, or has stopped it", () => {
     seen.add("s");
     activity.noteReply({ session_id: "s", reply_id: "r", state: "streaming" });

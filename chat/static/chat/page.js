@@ -44,7 +44,7 @@ const activity = new Activity({
   isSeen: (sessionId) => room.isHere(sessionId) && document.visibilityState === "visible",
   onChange: (sessionId) => {
     sessions.showMark(sessionId);
-    head.showUnread(activity.unreadCount);
+    head.showUnread(activity.unreadCount, activity.unreadMark);
   },
 });
 const histories = new Histories();
@@ -91,7 +91,7 @@ const sessions = new SessionList(find("session-list"), api, {
 });
 const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
 const historyView = new HistoryView(
-  { api, client, conversation, histories, log },
+  { activity, api, client, conversation, histories, log },
   {
     isCurrent: (opened) => room.current === opened,
     onError: (failure, onRetry) => room.showHttpError(failure, onRetry),

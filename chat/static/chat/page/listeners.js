@@ -37,7 +37,7 @@ export function listenTo(client, page) {
     sessions.touch(message.session_id, message.timestamp);
     histories.note(message);
     const isAnswer = message.sender !== "user";
-    if (isAnswer) takeEnd(message.session_id, message.reply?.reply_id);
+    if (isAnswer) takeEnd({ ...message.reply, session_id: message.session_id });
     if (!room.isHere(message.session_id)) return;
     if (!isAnswer) typing.hide();
     conversation.addMessage(message, { isFresh: true });
@@ -67,7 +67,7 @@ export function listenTo(client, page) {
     let repeatedAt = retryAt;
     if (reply_id) {
       histories.noteEnd(detail);
-      takeEnd(session_id, reply_id);
+      takeEnd(detail);
       if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
@@ -120,9 +120,11 @@ export function listenTo(client, page) {
   }
 
   /** An answer is over, here or in another conversation. */
-  function takeEnd(session_id, reply_id) {
-    activity.noteEnd({ session_id, reply_id });
-    if (leaveIfOver(session_id)) announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
+  function takeEnd({ session_id, reply_id, state }) {
+    activity.noteEnd({ session_id, reply_id, state });
+    if (!leaveIfOver(session_id)) return;
+    const tell = state === "failed" ? strings.announceFailedElsewhere : strings.announceElsewhere;
+    announce(tell(sessions.titleOf(session_id) ?? strings.unknownTitle));
   }
 
   /** What the card says, in one sentence after the other. */

@@ -209,7 +209,7 @@ export class Room {
     this.current = { ...next, hasText: isSame && before.hasText };
     if (!isSame) {
       if (before.sessionId && !activity.isWriting(before.sessionId)) client.unfollow(before.sessionId);
-      activity.forget(next.sessionId); // what is being written there is told anew when it is followed
+      activity.see(next.sessionId);
       if (isNewEntry) address.go(next);
       conversation.clear();
       log.showWelcome();

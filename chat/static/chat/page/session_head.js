@@ -37,10 +37,10 @@ export class SessionHead {
   }
 
   /** In how many conversations there is something new: to be seen from another tab too, and without the list. */
-  showUnread(count) {
+  showUnread(count, mark) {
     this.#unreadCount = count;
     this.#parts.listOpener.classList.toggle("has-news", count > 0);
-    this.#parts.listOpener.ariaDescription = count > 0 ? strings.marks.unread : null;
+    this.#parts.listOpener.ariaDescription = strings.marks[mark] ?? null;
     this.#showTabTitle();
   }
 

@@ -116,7 +116,7 @@ export const strings = {
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
-  marks: { writing: "Writing", unread: "New answer" },
+  marks: { writing: "Writing", unread: "New answer", failed: "Failed answer" },
   unreadTitle: (count, title) => `(${count}) ${title}`,
   more: "More",
   moreAbout: (title) => `More about ${title}`,
@@ -136,6 +136,7 @@ export const strings = {
   announceReply: (text) => `Assistant: ${spoken(text)}`,
   announceOwn: (text) => `You, on another device: ${text}`,
   announceElsewhere: (title) => `There is a new answer in “${title}”.`,
+  announceFailedElsewhere: (title) => `The answer in “${title}” failed.`,
   announceError: (message, outcome, seconds) =>
     ["Error:", message, outcome, seconds && `${strings.tryingAgainIn(seconds)}.`].filter(Boolean).join(" "),
   announceThinking: "The assistant is thinking",
