@@ -34,6 +34,22 @@ describe("what was last known of a conversation", () => {
     assert.deepEqual(reply, { reply_id: "r", state: "failed", error: { code: "X" }, text: "" });
   });
 
+  it("tells that a failed answer was made good, and keeps the text that it had left", () => {
+    const histories = new Histories();
+    histories.keep({ session: { session_id: "s" }, messages: [question(1), question(4)], has_more: false });
+    const about = { session_id: "s", message_id: "m1" };
+    histories.noteEnd({ ...about, reply_id: "r1", state: "partial", error: { code: "X" }, text: "The beginning" });
+    histories.noteEnd({ ...about, reply_id: "r2", state: "failed", error: { code: "Y" }, text: "" });
+    const reply = { reply_id: "r3", state: "complete" };
+    const answer = { session_id: "s", message_id: "a", seq: 3, sender: "ai", content: "All", in_reply_to: "m1", reply };
+    histories.note(answer);
+    const [asked, begun, ...others] = histories.get("s").messages;
+    assert.deepEqual(asked.reply, reply);
+    assert.deepEqual([begun.in_reply_to, begun.content], ["m1", "The beginning"]);
+    assert.deepEqual(begun.reply, { reply_id: "r1", state: "partial", error: { code: "X" } });
+    assert.deepEqual(others, [answer, question(4)]);
+  });
+
   it("is forgotten of those that were opened long ago", () => {
     const histories = new Histories();
     for (let n = 0; n < 21; n += 1) histories.keep({ session: { session_id: `s${n}` }, messages: [], has_more: false });
