@@ -40,6 +40,7 @@ export class Room {
       const session = await historyView.load(opened);
       if (!session) return;
       this.showPending();
+      this.showUnsent();
       this.#showHead(session);
       log.scrollToEnd();
     } catch (failure) {
@@ -116,6 +117,7 @@ export class Room {
   hold(ref) {
     this.#page.client.hold(ref);
     this.showPending();
+    this.showUnsent();
   }
 
   /** Give up a message that was refused. @returns {string} its text */
@@ -126,6 +128,7 @@ export class Room {
     conversation.removePending(ref);
     if (this.current.opener && this.#pending().length === 0) {
       drafts.move(this.current.opener, null);
+      composer.restore(drafts.get(null));
       this.current.opener = null;
       address.correct(this.current);
     }
