@@ -74,7 +74,7 @@ const conversation = new Conversation(log.list, {
   stop: (replyId) => client.stop(replyId),
   resend: (ref) => room.resend(ref),
   hold: (ref) => room.hold(ref),
-  edit: (ref) => composer.insert(room.remove(ref)),
+  edit: (ref) => room.edit(ref),
   remove: (ref) => room.remove(ref),
   chooseModel: () => models.open(),
   startNew: () => room.startNew(),
@@ -102,6 +102,7 @@ const head = new SessionHead({
   title: find("conversation-title"),
   conversation,
   composer,
+  log,
   models,
   listOpener: find("sidebar-open"),
   end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
@@ -134,6 +135,7 @@ const room = new Room({
     openButton: find("sidebar-open"),
     closeButton: find("sidebar-close"),
     behind: [find("conversation"), find("skip-link")],
+    focusElsewhere: () => composer.focus(),
   }),
 });
 

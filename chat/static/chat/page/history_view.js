@@ -31,7 +31,7 @@ export class HistoryView {
   async load(opened) {
     const { activity, api, client, conversation, histories, log } = this.#parts;
     log.showLoading(true);
-    if (client.state !== "open") this.#showKept(opened); // the answer may be long in coming
+    if (client.state !== "open") this.#showKept(opened, { isLoading: true }); // the answer may be long in coming
     try {
       const history = await api.history(opened.sessionId);
       if (!this.#page.isCurrent(opened)) return null;
@@ -54,11 +54,11 @@ export class HistoryView {
     }
   }
 
-  #showKept(opened) {
+  #showKept(opened, { isLoading = false } = {}) {
     const { conversation, histories, log } = this.#parts;
     const kept = histories.get(opened.sessionId);
     if (!kept) return;
-    this.#offerEarlier(opened, kept);
+    if (!isLoading) this.#offerEarlier(opened, kept);
     if (opened.hasText) return;
     opened.hasText = true;
     for (const message of kept.messages) conversation.addMessage(message);

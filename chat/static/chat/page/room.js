@@ -120,9 +120,16 @@ export class Room {
     this.showUnsent();
   }
 
+  /** Put a refused message back into the box; where nothing can be said any more, all that was said goes on elsewhere. */
+  edit(ref) {
+    const items = this.#pending().filter((item) => this.#isOver || item.ref === ref);
+    const texts = items.map((item) => this.remove(item.ref));
+    this.#page.composer.insert(texts.join("\n"));
+  }
+
   /** Give up a message that was refused. @returns {string} its text */
   remove(ref) {
-    const { address, client, conversation, composer, drafts, head } = this.#page;
+    const { address, client, conversation, composer, drafts, log } = this.#page;
     const item = this.#pending().find((other) => other.ref === ref);
     client.discard(ref);
     conversation.removePending(ref);
@@ -133,9 +140,9 @@ export class Room {
       address.correct(this.current);
     }
     this.showUnsent();
-    if (head.isEnded || this.current.isMissing) this.startNew(); // nothing can be said here any more
+    if (this.#isOver && this.#pending().length === 0) this.startNew();
     this.#showWelcomeIfEmpty();
-    composer.focus();
+    (this.#isOver ? log : composer).focus();
     return item?.content ?? "";
   }
 
@@ -198,6 +205,11 @@ export class Room {
     return this.current.sessionId ?? this.current.opener;
   }
 
+  /** Whether nothing can be said here any more. */
+  get #isOver() {
+    return Boolean(this.#page.head.isEnded || this.current.isMissing);
+  }
+
   #pending() {
     return this.#page.client.pending(this.current.sessionId ?? this.current.opener);
   }
@@ -218,6 +230,7 @@ export class Room {
       log.showWelcome();
       log.showNotice();
       notices.leave();
+      log.showLoading(false);
       log.offerEarlier(null);
       sessions.setCurrent(next.sessionId);
       unsent.setCurrent(next.opener);
