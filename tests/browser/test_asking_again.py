@@ -122,7 +122,7 @@ def test_another_model_need_not_wait(alice):
 
 def test_another_model_is_not_waited_for_by_itself(alice):
     question = alice.say("busy 1 60000")
-    expect(alice.card).to_contain_text("Trying again by itself")
+    expect(alice.card).to_contain_text("Trying again automatically")
     alice.card.get_by_role("button", name="Choose another model").click()
     picker = alice.page.get_by_label("Model", exact=True)
     expect(picker).to_be_focused()

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 REFERENCE = re.compile(r"E-[0-9A-Z]{4}-[0-9A-Z]{4}")
-BY_ITSELF = re.compile(r"Trying again by itself|Asking again")
+BY_ITSELF = re.compile(r"Trying again automatically|Asking again")
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,18 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.browser.test_failures import refusal
+
 RECONNECT_MS = 40_000
 WAITING = "Not sent yet, waiting for the connection"
 
 
-def refuse_history(chat_page, session_id):
-    """The history of this session is answered 503, until what this returns is called."""
+def refuse_history(chat_page, session_id, status=503):
+    """The history of this session is answered so, until what this returns is called."""
     address = re.compile(rf"/chat/sessions/{session_id}")
     body = '{"error": "The service is unavailable right now.", "code": "SERVICE_ERROR"}'
-    chat_page.page.route(address, lambda route: route.fulfill(status=503, body=body, content_type="application/json"))
+    answer = {"status": status, "body": body, "content_type": "application/json"}
+    chat_page.page.route(address, lambda route: route.fulfill(**answer))
     return lambda: chat_page.page.unroute(address)
 
 
@@ -117,3 +120,53 @@ def test_a_conversation_that_is_not_sent_yet_stands_in_the_list(own_site, sign_i
     alice.go_to("First words")
     alice.expect_state(alice.questions.last, "Answered")
     expect(alice.box).to_have_value("and what I think of")
+
+
+def test_a_deleted_conversation_is_not_asked_after_any_more(wired):
+    alice, wire = wired
+    alice.say("hold")
+    expect(alice.replies.last).to_contain_text("This answer has begun")
+    deleted = alice.session_id
+    alice.start_new()
+    alice.menu("hold", "Delete")
+    alice.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(alice.page.locator(f"[data-session-id='{deleted}']")).to_have_count(0)
+    sent = []
+    wire.copies_up = lambda frame: sent.append(frame) or 1
+    wire.cut()
+    alice.ask("Hello")
+    assert deleted not in [frame.get("session_id") for frame in sent]
+
+
+def test_all_that_was_said_in_a_vanished_conversation_can_be_said_elsewhere(wired):
+    alice, wire = wired
+    alice.ask("Talk about limes")
+    session_id = alice.session_id
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    for text in ("First", "Second"):
+        question = alice.say(text)
+        alice.expect_state(question, "Sending")
+        error = {"code": "NOT_FOUND", "message": "This was not found."}
+        wire.tell(refusal(error, ref=wire.lost[-1]["ref"], session_id=session_id))
+        alice.expect_state(question, "Not sent")
+    alice.start_new()
+    refuse_history(alice, session_id, status=404)
+    alice.go_to("Talk about limes")
+    expect(alice.heading).to_have_text("Conversation not found")
+    alice.offer("Edit").first.click()
+    expect(alice.page.get_by_role("heading", name="How can I help?")).to_be_visible()
+    expect(alice.box).to_have_value("First\nSecond")
+    expect(alice.questions).to_have_count(0)
+
+
+def test_the_title_of_what_is_not_sent_ends_in_a_whole_character(wired):
+    alice, wire = wired
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    alice.say("x" * 79 + "\N{LEMON} and more")
+    expect(alice.unsent).to_have_text("x" * 79 + "\N{LEMON}Not sent yet")
+    error = {"code": "DATABASE_ERROR", "message": "Not now.", "outcome": "unknown", "actions": ["retry"]}
+    wire.tell(refusal(error, ref=wire.lost[-1]["ref"]))
+    alice.expect_state(alice.questions.last, "Perhaps not saved")
+    expect(alice.unsent).to_contain_text("Perhaps not saved")
+    alice.start_new()
+    expect(alice.page.locator("#log")).to_have_attribute("aria-busy", "false")

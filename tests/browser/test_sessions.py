@@ -111,6 +111,7 @@ def test_a_deleted_conversation_is_gone_everywhere(bob, second_device):
     expect(bob.card).to_contain_text("This conversation does not exist, or it is not yours.")
     expect(bob.heading).to_have_text("Conversation not found")
     expect(bob.box).to_be_hidden()
+    expect(bob.page.get_by_role("log")).to_be_focused()
     bob.card.get_by_role("button", name="New conversation").click()
     expect(bob.page.get_by_role("heading", name="How can I help?")).to_be_visible()
     expect(bob.box).to_be_focused()

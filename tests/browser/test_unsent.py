@@ -28,12 +28,21 @@ def held(wired):
 
 def test_a_message_that_waits_is_not_said_to_be_lost(held, picture):
     alice, _ = held
-    expect(alice.card).to_contain_text(re.compile(r"Trying again by itself in \d+ s"))
+    expect(alice.card).to_contain_text(re.compile(r"Trying again automatically in \d+ s"))
     expect(alice.card).not_to_contain_text("Your message was not sent.")
     alice.say("Second")
     states = alice.page.locator(".question .message-state")
     expect(states).to_have_text(["Answered", "Not sent yet, trying again", "Waiting for the message before it"])
     picture(alice.page, "held")
+
+
+def test_a_message_that_waits_is_told_as_such_when_the_person_comes_back(held):
+    alice, _ = held
+    alice.start_new()
+    alice.go_to("Hello")
+    alice.expect_state(alice.questions.filter(has_text="First"), "Not sent yet, trying again")
+    alice.card.get_by_role("button", name="Do not try again").click()
+    alice.expect_state(alice.questions.filter(has_text="First"), "Not sent")
 
 
 def test_a_message_that_waits_can_be_called_off(held):
@@ -47,6 +56,25 @@ def test_a_message_that_waits_can_be_called_off(held):
     expect(alice.card).to_have_count(0)
     expect(alice.past_failures).to_contain_text("Sent after a failure")
     assert [message["content"] for message in alice.stored() if message["sender"] == "user"][1:] == ["Second", "First"]
+
+
+def test_a_message_that_waits_can_be_taken_back_when_its_time_passes_without_a_connection(wired):
+    alice, wire = wired
+    alice.ask("Hello")
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    question = alice.say("First")
+    alice.expect_state(question, "Sending")
+    error = BUSY | {"retry_after": 1_500}
+    wire.tell(refusal(error, ref=wire.lost[-1]["ref"], session_id=alice.session_id))
+    expect(alice.card.get_by_role("button", name="Do not try again")).to_be_visible()
+    expect(alice.card).to_contain_text("Sending again")
+    expect(alice.card.get_by_role("button", name="Edit")).to_be_disabled()
+    wire.cut(4502)
+    alice.expect_state(question, "Not sent yet. Sign in to send it.")
+    expect(alice.card).not_to_contain_text("Sending again")
+    alice.card.get_by_role("button", name="Edit").click()
+    expect(alice.box).to_have_value("First")
+    expect(alice.questions).to_have_count(1)
 
 
 def test_a_message_that_waits_can_be_edited(held):

@@ -217,6 +217,21 @@ describe("refusals", () => {
     });
   }
 
+  it("tells of a message that waits why it waits and until when, and stores nothing of it", () => {
+    const storage = new MemoryStorage();
+    const { client, server } = startInSession(3, { storage });
+    const item = client.say({ content: "one", sessionId: SESSION });
+    assert.equal(client.pending(SESSION)[0].retryAt, undefined);
+    server.push(refusal(item.ref, busy));
+    const [held] = client.pending(SESSION);
+    assert.deepEqual([held.error.code, held.retryAt], ["SERVER_BUSY", Date.now() + busy.retry_after]);
+    assert.ok(!storage.getItem("switchboard.outbox").includes("SERVER_BUSY"));
+    clock.pass(2_000);
+    assert.equal(client.pending(SESSION)[0].error, undefined, "it is on its way again");
+    server.ack(server.received("user_message").at(-1), 4);
+    assert.deepEqual(client.pending(SESSION), []);
+  });
+
   it("waits for the person when the repetition is called off, and lets the next message go", () => {
     const { client, server } = startInSession(3);
     const item = client.say({ content: "one", sessionId: SESSION });

@@ -34,6 +34,22 @@ describe("what was last known of a conversation", () => {
     assert.deepEqual(reply, { reply_id: "r", state: "failed", error: { code: "X" }, text: "" });
   });
 
+  it("tells that a failed answer was made good, and keeps the text that it had left", () => {
+    const histories = new Histories();
+    histories.keep({ session: { session_id: "s" }, messages: [question(1), question(4)], has_more: false });
+    const about = { session_id: "s", message_id: "m1" };
+    histories.noteEnd({ ...about, reply_id: "r1", state: "partial", error: { code: "X" }, text: "The beginning" });
+    histories.noteEnd({ ...about, reply_id: "r2", state: "failed", error: { code: "Y" }, text: "" });
+    const reply = { reply_id: "r3", state: "complete" };
+    const answer = { session_id: "s", message_id: "a", seq: 3, sender: "ai", content: "All", in_reply_to: "m1", reply };
+    histories.note(answer);
+    const [asked, begun, ...others] = histories.get("s").messages;
+    assert.deepEqual(asked.reply, reply);
+    assert.deepEqual([begun.in_reply_to, begun.content], ["m1", "The beginning"]);
+    assert.deepEqual(begun.reply, { reply_id: "r1", state: "partial", error: { code: "X" } });
+    assert.deepEqual(others, [answer, question(4)]);
+  });
+
   it("is forgotten of those that were opened long ago", () => {
     const histories = new Histories();
     for (let n = 0; n < 21; n += 1) histories.keep({ session: { session_id: `s${n}` }, messages: [], has_more: false });
@@ -63,6 +79,26 @@ describe("what goes on in a conversation", () => {
     activity.see("s");
     assert.equal(activity.markOf("s"), null);
     assert.deepEqual(changed, ["s", "s", "s"]); // and not with every piece
+  });
+
+  it("is an answer that failed, until a good one comes", () => {
+    activity.noteEnd({ session_id: "s", reply_id: "r", state: "failed" });
+    assert.deepEqual([activity.markOf("s"), activity.unreadMark], ["failed", "failed"]);
+    activity.noteEnd({ session_id: "t", reply_id: "q", state: "complete" });
+    assert.deepEqual([activity.markOf("s"), activity.unreadMark, activity.unreadCount], ["failed", "unread", 2]);
+    activity.noteEnd({ session_id: "s", reply_id: "p", state: "partial" });
+    assert.equal(activity.markOf("s"), "unread");
+  });
+
+  it("is still told of a conversation that was opened and left before it was loaded", () => {
+    activity.noteReply({ session_id: "s", reply_id: "r", state: "streaming" });
+    activity.see("s");
+    assert.equal(activity.markOf("s"), "writing");
+    activity.noteEnd({ session_id: "s", reply_id: "r", state: "complete" });
+    activity.forgetWriting("s");
+    assert.equal(activity.markOf("s"), "unread");
+    activity.forget("s");
+    assert.equal(activity.markOf("s"), null);
   });
 
   it("is nothing new where the person looks on, or has stopped it", () => {

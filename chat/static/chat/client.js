@@ -143,7 +143,10 @@ export class ChatClient extends EventTarget {
     return this.#sender.say(message);
   }
 
-  /** Messages of a session (or of the conversation opened by this ref) that the server does not have yet. */
+  /**
+   * Messages of a session (or of the conversation opened by this ref) that the server does not have yet. One that was
+   * refused has its `error`, and `retryAt` if it is sent again by itself.
+   */
   pending(sessionIdOrOpener) {
     return this.#sender.pending(sessionIdOrOpener);
   }

@@ -44,7 +44,7 @@ const activity = new Activity({
   isSeen: (sessionId) => room.isHere(sessionId) && document.visibilityState === "visible",
   onChange: (sessionId) => {
     sessions.showMark(sessionId);
-    head.showUnread(activity.unreadCount);
+    head.showUnread(activity.unreadCount, activity.unreadMark);
   },
 });
 const histories = new Histories();
@@ -74,7 +74,7 @@ const conversation = new Conversation(log.list, {
   stop: (replyId) => client.stop(replyId),
   resend: (ref) => room.resend(ref),
   hold: (ref) => room.hold(ref),
-  edit: (ref) => composer.insert(room.remove(ref)),
+  edit: (ref) => room.edit(ref),
   remove: (ref) => room.remove(ref),
   chooseModel: () => models.open(),
   startNew: () => room.startNew(),
@@ -91,7 +91,7 @@ const sessions = new SessionList(find("session-list"), api, {
 });
 const another = button({ text: strings.newConversation, iconName: "plus", onClick: () => room.startNew() });
 const historyView = new HistoryView(
-  { api, client, conversation, histories, log },
+  { activity, api, client, conversation, histories, log },
   {
     isCurrent: (opened) => room.current === opened,
     onError: (failure, onRetry) => room.showHttpError(failure, onRetry),
@@ -102,6 +102,7 @@ const head = new SessionHead({
   title: find("conversation-title"),
   conversation,
   composer,
+  log,
   models,
   listOpener: find("sidebar-open"),
   end: endButton(find("conversation-tools"), () => sessions.end(room.current.sessionId)),
@@ -134,6 +135,7 @@ const room = new Room({
     openButton: find("sidebar-open"),
     closeButton: find("sidebar-close"),
     behind: [find("conversation"), find("skip-link")],
+    focusElsewhere: () => composer.focus(),
   }),
 });
 

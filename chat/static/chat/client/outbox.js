@@ -40,9 +40,15 @@ export class Outbox {
     return this.#items.find((item) => item.ref === ref);
   }
 
-  /** Messages of one conversation that the server does not have yet, oldest first. */
+  /**
+   * Messages of one conversation that the server does not have yet, oldest first. What waits for its time has the
+   * `error` that it waits for, and `retryAt` (epoch ms).
+   */
   of(conversation) {
-    return this.#items.filter((item) => conversationOf(item) === conversation);
+    return this.#storedOf(conversation).map((item) => {
+      const { sentAt, notBefore, error } = this.#progress(item.ref);
+      return sentAt === null && error ? { ...item, error, retryAt: notBefore } : item;
+    });
   }
 
   /** Of each conversation of which the server has no message yet the first message, oldest first. */
@@ -140,10 +146,14 @@ export class Outbox {
     this.#items = this.#items.filter((other) => other !== item);
     this.#sending.delete(ref);
     if (sessionId && !item.session_id) {
-      for (const other of this.of(item.opener)) other.session_id = sessionId;
+      for (const other of this.#storedOf(item.opener)) other.session_id = sessionId;
     }
     this.#save();
     return item;
+  }
+
+  #storedOf(conversation) {
+    return this.#items.filter((item) => conversationOf(item) === conversation);
   }
 
   #progress(ref) {

@@ -8,7 +8,7 @@ const RUNNING = new Set(["pending", "streaming"]);
 
 export class Activity {
   #writing = new Map(); // reply id -> session id
-  #unread = new Set(); // session ids
+  #unread = new Map(); // session id -> "unread", or "failed" if the newest answer there is one that failed
   #isSeen;
   #onChange;
 
@@ -27,10 +27,16 @@ export class Activity {
     return this.#unread.size;
   }
 
-  /** @returns {"writing"|"unread"|null} */
+  /** The mark that speaks for all of them. @returns {"unread"|"failed"|null} */
+  get unreadMark() {
+    const marks = [...this.#unread.values()];
+    return marks.find((mark) => mark === "unread") ?? marks[0] ?? null;
+  }
+
+  /** @returns {"writing"|"unread"|"failed"|null} */
   markOf(sessionId) {
     if (this.isWriting(sessionId)) return "writing";
-    return this.#unread.has(sessionId) ? "unread" : null;
+    return this.#unread.get(sessionId) ?? null;
   }
 
   isWriting(sessionId) {
@@ -47,9 +53,9 @@ export class Activity {
   }
 
   /** A reply has ended in a message, or in an error. */
-  noteEnd({ session_id, reply_id }) {
+  noteEnd({ session_id, reply_id, state }) {
     this.#writing.delete(reply_id);
-    if (!this.#isSeen(session_id)) this.#unread.add(session_id);
+    if (!this.#isSeen(session_id)) this.#unread.set(session_id, state === "failed" ? "failed" : "unread");
     this.#onChange(session_id);
   }
 
@@ -58,10 +64,16 @@ export class Activity {
     if (this.#unread.delete(sessionId)) this.#onChange(sessionId);
   }
 
+  /** What is being written there will be told anew. */
+  forgetWriting(sessionId) {
+    if (!this.isWriting(sessionId)) return;
+    for (const [replyId, id] of this.#writing) if (id === sessionId) this.#writing.delete(replyId);
+    this.#onChange(sessionId);
+  }
+
   /** Nothing is known of the session any more. */
   forget(sessionId) {
-    for (const [replyId, id] of this.#writing) if (id === sessionId) this.#writing.delete(replyId);
-    this.#unread.delete(sessionId);
-    this.#onChange(sessionId);
+    this.forgetWriting(sessionId);
+    this.see(sessionId);
   }
 }

@@ -19,9 +19,11 @@ import { strings } from "./strings.js";
  * @param {object} [facts]
  * @param {number} [facts.retryAt] epoch ms at which it is tried again by itself
  * @param {number} [facts.notBefore] epoch ms before which the server will not be asked again
+ * @param {string} [facts.doing] what is being done once that time has come
  * @param {boolean} [facts.tellsOutcome] whether `error.outcome` is about a message of the person
  */
-export function errorCard(error, handlers = {}, { retryAt = null, notBefore, tellsOutcome = true } = {}) {
+export function errorCard(error, handlers = {}, facts = {}) {
+  const { retryAt = null, notBefore, doing = strings.askingAgain, tellsOutcome = true } = facts;
   const isDecided = !retryAt || error.outcome !== "rejected"; // it may yet be sent
   const outcome = tellsOutcome && isDecided && strings.outcomes[error.outcome];
   return h(
@@ -29,16 +31,16 @@ export function errorCard(error, handlers = {}, { retryAt = null, notBefore, tel
     { class: "error-card", role: "group", "aria-label": error.message, "data-code": error.code },
     h("p", { class: "error-message" }, icon("failed"), h("span", {}, error.message)),
     outcome && h("p", { class: "error-outcome" }, outcome),
-    retryAt && repetition(retryAt),
+    retryAt && repetition(retryAt, doing),
     actionRow(error, handlers, retryAt, notBefore ?? Date.now() + (error.retry_after ?? 0)),
     error.reference && referenceLine(error.reference),
   );
 }
 
-function repetition(retryAt) {
+function repetition(retryAt, doing) {
   const line = h("p", { class: "error-outcome" });
   const say = (text) => (line.textContent = text);
-  countDown(retryAt, (seconds) => say(strings.tryingAgainIn(seconds)), () => say(strings.askingAgain));
+  countDown(retryAt, (seconds) => say(strings.tryingAgainIn(seconds)), () => say(doing));
   return line;
 }
 

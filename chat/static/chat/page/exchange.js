@@ -58,7 +58,7 @@ export class Exchange {
       this.seq = message.seq;
       this.#refusal = null;
     } else {
-      this.#refusal = message.error ? { error: message.error } : null;
+      this.#refusal = message.error ? { error: message.error, retryAt: message.retryAt } : null;
     }
     this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
@@ -217,10 +217,11 @@ export class Exchange {
       this.#view.showCard();
       return;
     }
-    const { error, retryAt } = this.#refusal;
+    const { error } = this.#refusal;
     const handlers = this.isStored ? this.#replyHandlers() : this.#messageHandlers();
-    const make = () => errorCard(error, handlers, { retryAt, tellsOutcome: !this.isStored });
-    this.#view.showCard(make, [this.#refusal, ...Object.values(handlers).map(Boolean)]);
+    const facts = this.isStored ? { retryAt: this.#refusal.retryAt, tellsOutcome: false } : this.#messageFacts();
+    const make = () => errorCard(error, handlers, facts);
+    this.#view.showCard(make, [this.#refusal, facts.retryAt, ...Object.values(handlers).map(Boolean)]);
   }
 
   #pastOutcome() {
@@ -246,6 +247,13 @@ export class Exchange {
       onRemove: () => remove(ref),
       onNew: startNew,
     };
+  }
+
+  /** Without a connection nothing is sent when its time has come: then the person decides, as after a refusal for good. */
+  #messageFacts() {
+    const { error, retryAt } = this.#refusal;
+    const isDecided = !retryAt || error.outcome !== "rejected"; // it may yet be sent
+    return { retryAt: this.#circumstances.isOpen ? retryAt : null, doing: strings.sendingAgain, tellsOutcome: isDecided };
   }
 
   #questionState() {

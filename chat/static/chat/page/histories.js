@@ -19,14 +19,16 @@ export class Histories {
 
   /** A message of a conversation, as the client tells it. */
   note(message) {
-    this.#kept.get(message.session_id)?.messages.set(message.message_id, message);
+    const messages = this.#kept.get(message.session_id)?.messages;
+    if (!messages) return;
+    messages.set(message.message_id, message);
+    if (message.sender !== "user" && message.reply) setReply(messages, message.in_reply_to, message.reply);
   }
 
   /** An answer ended without a message of its own, which is told at the question it belongs to. */
   noteEnd({ session_id, message_id, reply_id, state, error, text }) {
     const messages = this.#kept.get(session_id)?.messages;
-    const question = messages?.get(message_id);
-    if (question) messages.set(message_id, { ...question, reply: { reply_id, state, error, text } });
+    if (messages) setReply(messages, message_id, { reply_id, state, error, text });
   }
 
   /** @returns {object|null} {session, messages in their order, has_more}; null of a conversation that is not kept */
@@ -38,4 +40,17 @@ export class Histories {
   forget(sessionId) {
     this.#kept.delete(sessionId);
   }
+}
+
+/** Another reply says how the question stands. One before it that left a text stays, as a message of its own. */
+function setReply(messages, questionId, reply) {
+  const question = messages.get(questionId);
+  if (!question) return;
+  const { reply: before, session_id, seq } = question;
+  messages.set(questionId, { ...question, reply });
+  if (!before?.text || before.reply_id === reply.reply_id) return;
+  const { text, ...facts } = before;
+  const id = before.reply_id;
+  const place = { message_id: id, in_reply_to: questionId, seq: seq + 0.5 }; // after the question, before what came later
+  messages.set(id, { session_id, sender: "ai", content: text, ...place, reply: facts });
 }

@@ -6,6 +6,7 @@ export class HistoryView {
 
   /**
    * @param {object} parts
+   * @param {import("./activity.js").Activity} parts.activity
    * @param {import("./api.js").Api} parts.api
    * @param {import("../client.js").ChatClient} parts.client
    * @param {import("./conversation.js").Conversation} parts.conversation
@@ -28,9 +29,9 @@ export class HistoryView {
    * @throws {import("./api.js").ApiError}
    */
   async load(opened) {
-    const { api, client, conversation, histories, log } = this.#parts;
+    const { activity, api, client, conversation, histories, log } = this.#parts;
     log.showLoading(true);
-    if (client.state !== "open") this.#showKept(opened); // the answer may be long in coming
+    if (client.state !== "open") this.#showKept(opened, { isLoading: true }); // the answer may be long in coming
     try {
       const history = await api.history(opened.sessionId);
       if (!this.#page.isCurrent(opened)) return null;
@@ -39,6 +40,7 @@ export class HistoryView {
       Object.assign(opened, { isLoaded: true, hasText: true });
       conversation.clear();
       for (const message of history.messages) conversation.addMessage(message);
+      activity.forgetWriting(opened.sessionId); // it is told anew when the session is followed
       client.follow(opened.sessionId, history.messages);
       histories.keep(history);
       this.#offerEarlier(opened, history);
@@ -52,11 +54,11 @@ export class HistoryView {
     }
   }
 
-  #showKept(opened) {
+  #showKept(opened, { isLoading = false } = {}) {
     const { conversation, histories, log } = this.#parts;
     const kept = histories.get(opened.sessionId);
     if (!kept) return;
-    this.#offerEarlier(opened, kept);
+    if (!isLoading) this.#offerEarlier(opened, kept);
     if (opened.hasText) return;
     opened.hasText = true;
     for (const message of kept.messages) conversation.addMessage(message);

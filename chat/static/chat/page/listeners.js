@@ -37,7 +37,7 @@ export function listenTo(client, page) {
     sessions.touch(message.session_id, message.timestamp);
     histories.note(message);
     const isAnswer = message.sender !== "user";
-    if (isAnswer) takeEnd(message.session_id, message.reply?.reply_id);
+    if (isAnswer) takeEnd({ ...message.reply, session_id: message.session_id });
     if (!room.isHere(message.session_id)) return;
     if (!isAnswer) typing.hide();
     conversation.addMessage(message, { isFresh: true });
@@ -49,7 +49,10 @@ export function listenTo(client, page) {
 
   listen("reply", (detail) => {
     activity.noteReply(detail);
-    if (detail.state === "stopped") histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
+    if (detail.state === "stopped") {
+      histories.noteEnd({ ...detail, message_id: detail.in_reply_to });
+      leaveIfOver(detail.session_id);
+    }
     if (!room.isHere(detail.session_id)) return;
     conversation.updateReply(detail);
     if (detail.state === "pending") announce(strings.announceThinking);
@@ -64,7 +67,7 @@ export function listenTo(client, page) {
     let repeatedAt = retryAt;
     if (reply_id) {
       histories.noteEnd(detail);
-      takeEnd(session_id, reply_id);
+      takeEnd(detail);
       if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
@@ -109,12 +112,19 @@ export function listenTo(client, page) {
     }
   });
 
-  /** An answer is over, here or in another conversation, which nobody needs to follow any more then. */
-  function takeEnd(session_id, reply_id) {
-    activity.noteEnd({ session_id, reply_id });
-    if (room.isHere(session_id) || activity.isWriting(session_id)) return;
+  /** Another conversation in which no answer is written any more: nobody needs to follow it. @returns {boolean} */
+  function leaveIfOver(session_id) {
+    if (room.isHere(session_id) || activity.isWriting(session_id)) return false;
     client.unfollow(session_id);
-    announce(strings.announceElsewhere(sessions.titleOf(session_id) ?? strings.unknownTitle));
+    return true;
+  }
+
+  /** An answer is over, here or in another conversation. */
+  function takeEnd({ session_id, reply_id, state }) {
+    activity.noteEnd({ session_id, reply_id, state });
+    if (!leaveIfOver(session_id)) return;
+    const tell = state === "failed" ? strings.announceFailedElsewhere : strings.announceElsewhere;
+    announce(tell(sessions.titleOf(session_id) ?? strings.unknownTitle));
   }
 
   /** What the card says, in one sentence after the other. */

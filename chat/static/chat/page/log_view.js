@@ -32,6 +32,10 @@ export class LogView {
     for (const element of [log, this.list, this.#notice]) observer.observe(element);
   }
 
+  focus() {
+    this.#log.focus({ preventScroll: true });
+  }
+
   scrollToEnd() {
     this.#isFollowing = true;
     this.#log.scrollTop = this.#log.scrollHeight;
@@ -82,7 +86,7 @@ export class LogView {
   }
 
   #showJump(isShown) {
-    if (!isShown && document.activeElement === this.#jump) this.#log.focus({ preventScroll: true });
+    if (!isShown && document.activeElement === this.#jump) this.focus();
     this.#jump.hidden = !isShown;
   }
 }

@@ -40,6 +40,7 @@ export class Room {
       const session = await historyView.load(opened);
       if (!session) return;
       this.showPending();
+      this.showUnsent();
       this.#showHead(session);
       log.scrollToEnd();
     } catch (failure) {
@@ -116,23 +117,32 @@ export class Room {
   hold(ref) {
     this.#page.client.hold(ref);
     this.showPending();
+    this.showUnsent();
+  }
+
+  /** Put a refused message back into the box; where nothing can be said any more, all that was said goes on elsewhere. */
+  edit(ref) {
+    const items = this.#pending().filter((item) => this.#isOver || item.ref === ref);
+    const texts = items.map((item) => this.remove(item.ref));
+    this.#page.composer.insert(texts.join("\n"));
   }
 
   /** Give up a message that was refused. @returns {string} its text */
   remove(ref) {
-    const { address, client, conversation, composer, drafts, head } = this.#page;
+    const { address, client, conversation, composer, drafts, log } = this.#page;
     const item = this.#pending().find((other) => other.ref === ref);
     client.discard(ref);
     conversation.removePending(ref);
     if (this.current.opener && this.#pending().length === 0) {
       drafts.move(this.current.opener, null);
+      composer.restore(drafts.get(null));
       this.current.opener = null;
       address.correct(this.current);
     }
     this.showUnsent();
-    if (head.isEnded || this.current.isMissing) this.startNew(); // nothing can be said here any more
+    if (this.#isOver && this.#pending().length === 0) this.startNew();
     this.#showWelcomeIfEmpty();
-    composer.focus();
+    (this.#isOver ? log : composer).focus();
     return item?.content ?? "";
   }
 
@@ -167,9 +177,9 @@ export class Room {
     histories.forget(sessionId);
     const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
     drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
+    client.unfollow(sessionId);
     if (!this.isHere(sessionId)) return;
     drafts.move(sessionId, null); // what was being said can be said in another conversation
-    client.unfollow(sessionId);
     this.current.sessionId = null;
     this.startNew();
     if (isElsewhere) notices.tell(strings.deletedElsewhere(title), { isPassing: true });
@@ -195,6 +205,11 @@ export class Room {
     return this.current.sessionId ?? this.current.opener;
   }
 
+  /** Whether nothing can be said here any more. */
+  get #isOver() {
+    return Boolean(this.#page.head.isEnded || this.current.isMissing);
+  }
+
   #pending() {
     return this.#page.client.pending(this.current.sessionId ?? this.current.opener);
   }
@@ -209,12 +224,13 @@ export class Room {
     this.current = { ...next, hasText: isSame && before.hasText };
     if (!isSame) {
       if (before.sessionId && !activity.isWriting(before.sessionId)) client.unfollow(before.sessionId);
-      activity.forget(next.sessionId); // what is being written there is told anew when it is followed
+      activity.see(next.sessionId);
       if (isNewEntry) address.go(next);
       conversation.clear();
       log.showWelcome();
       log.showNotice();
       notices.leave();
+      log.showLoading(false);
       log.offerEarlier(null);
       sessions.setCurrent(next.sessionId);
       unsent.setCurrent(next.opener);

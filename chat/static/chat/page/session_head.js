@@ -12,6 +12,7 @@ export class SessionHead {
    * @param {HTMLElement} parts.title
    * @param {import("./conversation.js").Conversation} parts.conversation
    * @param {import("./composer.js").Composer} parts.composer
+   * @param {import("./log_view.js").LogView} parts.log
    * @param {import("./shell.js").ModelPicker} parts.models
    * @param {HTMLElement} parts.listOpener the button that opens the list where it is out of sight
    * @param {HTMLElement} parts.end the button that ends it
@@ -26,8 +27,7 @@ export class SessionHead {
   show({ title, ended_at, model_id }, { isStored }) {
     this.showTitle(title);
     this.#parts.models.value = model_id;
-    this.#setWritable(!ended_at);
-    this.#parts.end.hidden = Boolean(ended_at) || !isStored;
+    this.#setWritable(!ended_at, { isStored });
   }
 
   showTitle(title) {
@@ -37,10 +37,10 @@ export class SessionHead {
   }
 
   /** In how many conversations there is something new: to be seen from another tab too, and without the list. */
-  showUnread(count) {
+  showUnread(count, mark) {
     this.#unreadCount = count;
     this.#parts.listOpener.classList.toggle("has-news", count > 0);
-    this.#parts.listOpener.ariaDescription = count > 0 ? strings.marks.unread : null;
+    this.#parts.listOpener.ariaDescription = strings.marks[mark] ?? null;
     this.#showTabTitle();
   }
 
@@ -51,35 +51,43 @@ export class SessionHead {
 
   /** Nobody can write here any more. */
   showEnded() {
-    const { another, end, endedNote } = this.#parts;
-    const focused = document.activeElement;
-    end.hidden = true;
     this.#setWritable(false);
-    // Not to the button for who was typing: the next key would press it.
-    if (focused.closest("[hidden], :disabled")) (focused === end ? another : endedNote).focus();
   }
 
   /** It is not there: nothing can be written to it. */
   showMissing() {
     this.showTitle(strings.missingTitle);
-    const { composer, end, models } = this.#parts;
+    const { composer, end, log, models } = this.#parts;
+    const focused = document.activeElement;
     end.hidden = composer.hidden = models.disabled = true;
+    if (isGone(focused)) log.focus();
   }
 
   get isEnded() {
     return !this.#parts.endedNote.hidden;
   }
 
-  #setWritable(isWritable) {
-    const { composer, conversation, endedNote, models } = this.#parts;
+  #setWritable(isWritable, { isStored = true } = {}) {
+    const { another, composer, conversation, end, endedNote, log, models } = this.#parts;
     conversation.setEnded(!isWritable);
+    const focused = document.activeElement;
+    end.hidden = !isWritable || !isStored;
     composer.hidden = !isWritable;
     endedNote.hidden = isWritable;
     models.disabled = !isWritable;
+    if (!isGone(focused)) return;
+    // Not to the button for who was typing: the next key would press it.
+    const note = focused === end ? another : endedNote;
+    (isWritable ? log : note).focus();
   }
 
   #showTabTitle() {
     const title = strings.conversationTitle(this.#title);
     document.title = this.#unreadCount ? strings.unreadTitle(this.#unreadCount, title) : title;
   }
+}
+
+/** Whether what had the focus cannot have it any more. */
+function isGone(element) {
+  return Boolean(element?.closest("[hidden], :disabled"));
 }

@@ -18,9 +18,11 @@ export function announcer(element) {
 /**
  * The list of conversations slides over the page where there is no room for it; what is `behind` it is out of reach then.
  *
+ * @param {object} parts
+ * @param {() => void} parts.focusElsewhere the button that opened it is not shown any more
  * @returns {() => void} close
  */
-export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind }) {
+export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind, focusElsewhere }) {
   const show = (isOpen) => {
     sidebar.classList.toggle("is-open", isOpen);
     backdrop.classList.toggle("is-open", isOpen);
@@ -31,6 +33,7 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind
     if (!sidebar.classList.contains("is-open")) return;
     show(false);
     openButton.focus();
+    if (document.activeElement !== openButton) focusElsewhere();
   };
   openButton.addEventListener("click", () => {
     show(true);

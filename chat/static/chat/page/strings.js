@@ -1,7 +1,6 @@
 /** Every English word that the page's scripts show, in one table. What the server renders comes from the templates. */
 
 export const strings = {
-  product: "Switchboard",
   you: "You",
   assistant: "Assistant",
   newConversation: "New conversation",
@@ -70,7 +69,7 @@ export const strings = {
   },
   tryAgain: "Try again",
   tryAgainIn: (seconds) => `Try again in ${seconds} s`,
-  tryingAgainIn: (seconds) => `Trying again by itself in ${seconds} s`,
+  tryingAgainIn: (seconds) => `Trying again automatically in ${seconds} s`,
   cancelRepetition: "Do not try again",
   past: {
     sent: (count) => `Sent after ${failures(count)}`,
@@ -80,6 +79,7 @@ export const strings = {
   },
   askingAgain: "Asking again",
   sendAgain: "Send again",
+  sendingAgain: "Sending again",
   edit: "Edit",
   remove: "Remove",
   chooseModel: "Choose another model",
@@ -109,7 +109,6 @@ export const strings = {
   dismiss: "Dismiss",
 
   // Conversations
-  conversations: "Conversations",
   noConversations: "Your conversations will be listed here.",
   notSentYet: "Not sent yet",
   showMore: "Show more",
@@ -117,7 +116,7 @@ export const strings = {
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
-  marks: { writing: "Writing", unread: "New answer" },
+  marks: { writing: "Writing", unread: "New answer", failed: "Failed answer" },
   unreadTitle: (count, title) => `(${count}) ${title}`,
   more: "More",
   moreAbout: (title) => `More about ${title}`,
@@ -137,6 +136,7 @@ export const strings = {
   announceReply: (text) => `Assistant: ${spoken(text)}`,
   announceOwn: (text) => `You, on another device: ${text}`,
   announceElsewhere: (title) => `There is a new answer in “${title}”.`,
+  announceFailedElsewhere: (title) => `The answer in “${title}” failed.`,
   announceError: (message, outcome, seconds) =>
     ["Error:", message, outcome, seconds && `${strings.tryingAgainIn(seconds)}.`].filter(Boolean).join(" "),
   announceThinking: "The assistant is thinking",

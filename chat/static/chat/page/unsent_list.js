@@ -30,7 +30,7 @@ export class UnsentList {
     }
     for (const item of items) {
       const { state } = this.#entries.get(item.opener) ?? this.#add(item);
-      state.textContent = item.error ? strings.states.rejected : strings.notSentYet;
+      state.textContent = wordOf(item);
     }
     this.#list.hidden = this.#entries.size === 0;
     this.#mark();
@@ -42,7 +42,7 @@ export class UnsentList {
   }
 
   #add({ opener, content }) {
-    const title = h("span", { class: "session-title", dir: "auto" }, content.slice(0, TITLE_MAX));
+    const title = h("span", { class: "session-title", dir: "auto" }, Array.from(content).slice(0, TITLE_MAX).join(""));
     const state = h("span", {});
     const attributes = { type: "button", class: "session-link", on: { click: () => this.#open(opener) } };
     const button = h("button", attributes, title, h("span", { class: "session-facts" }, icon("sending"), state));
@@ -58,4 +58,10 @@ export class UnsentList {
       else button.removeAttribute("aria-current");
     }
   }
+}
+
+/** As at the message itself. @param {import("../client/outbox.js").Item} item */
+function wordOf({ error }) {
+  if (!error) return strings.notSentYet;
+  return error.outcome === "unknown" ? strings.states.unknown : strings.states.rejected;
 }
