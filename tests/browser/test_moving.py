@@ -124,11 +124,11 @@ def test_a_conversation_that_is_not_sent_yet_stands_in_the_list(own_site, sign_i
 
 def test_a_deleted_conversation_is_not_asked_after_any_more(wired):
     alice, wire = wired
-    alice.say("hold")
+    alice.say("hold my coat")
     expect(alice.replies.last).to_contain_text("This answer has begun")
     deleted = alice.session_id
     alice.start_new()
-    alice.menu("hold", "Delete")
+    alice.menu("hold my coat", "Delete")
     alice.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(alice.page.locator(f"[data-session-id='{deleted}']")).to_have_count(0)
     sent = []
