@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
-from django.db.utils import load_backend
 
 from errors.exceptions import ChatError
+from errors.own_connections import use_own_connections
 from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
 _RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
@@ -25,28 +25,6 @@ _CACHE_KB = 128
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
-
-
-def use_own_connections(*, lock_s: float | None = None, cache_kb: int | None = None) -> None:
-    """Give this thread database connections of its own that stay open, outside any pool.
-
-    A pool would be one more place to wait at, and after an outage it waits longer and longer before it tries again; a
-    thread's own connection is back at the first query. Nothing connects before that.
-
-    Args:
-        lock_s: Of SQLite, seconds to wait for the write lock where they differ from the settings.
-        cache_kb: Of SQLite, kilobytes of pages that each connection may keep.
-    """
-    for alias in connections:
-        settings = connections.settings[alias]
-        own = {key: value for key, value in settings.get("OPTIONS", {}).items() if key != "pool"}
-        if settings["ENGINE"].endswith("sqlite3"):
-            if lock_s is not None:
-                own["timeout"] = lock_s
-            if cache_kb is not None:
-                own["init_command"] = f"{own.get('init_command', '')}; PRAGMA cache_size=-{cache_kb}"
-        backend = load_backend(settings["ENGINE"])
-        connections[alias] = backend.DatabaseWrapper({**settings, "OPTIONS": own, "CONN_MAX_AGE": None}, alias)
 
 
 class DatabaseThreads:

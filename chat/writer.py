@@ -21,10 +21,10 @@ from django.db import IntegrityError, connections, transaction
 
 from chat import jobs as running
 from chat.batch import Batch
-from chat.database import use_own_connections
 from chat.jobs import Job
 from errors import outage
 from errors.exceptions import ChatError
+from errors.own_connections import use_own_connections
 from errors.taxonomy import DATABASE_ERROR, Outcome
 
 log = logging.getLogger("chat.writer")

@@ -150,7 +150,7 @@ def _database() -> dict[str, Any]:
             "options": "-c statement_timeout=5000 -c lock_timeout=2000",
             "pool": {
                 "min_size": 1,
-                # for HTTP and failure rows: the threads of the sockets and of the journal keep their own connections
+                # for HTTP: the threads of the sockets, of the journal and of failure rows keep their own connections
                 "max_size": 24,
                 "timeout": 2,  # seconds to wait for a connection
             },

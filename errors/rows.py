@@ -17,6 +17,7 @@ from django.db import connections, router
 from errors import columns, conf, metrics, outage
 from errors.failure import Failure
 from errors.models import RoutingFailure
+from errors.own_connections import use_own_connections
 
 log = logging.getLogger("errors.rows")
 
@@ -83,6 +84,7 @@ class RowWriter:
                 self._is_flushing = False
 
     def _run(self) -> None:
+        use_own_connections()  # a pool waits longer and longer after an outage, and the process may end meanwhile
         while True:
             batch = self._next_batch()
             if batch:
