@@ -143,6 +143,9 @@ def _database() -> dict[str, Any]:
         database["TEST"] = {"NAME": str(Path(database["NAME"]).with_suffix(".test.sqlite3"))}
     else:
         database["CONN_MAX_AGE"] = 0  # the pool keeps the connections
+        # The pool looks whether one still works before it hands it out: after a restart of PostgreSQL each of those
+        # that it kept would fail a request.
+        database["CONN_HEALTH_CHECKS"] = True
         database["OPTIONS"] = {
             **database.get("OPTIONS", {}),
             "connect_timeout": 2,  # seconds; a dead host must not hold a thread for minutes

@@ -180,3 +180,14 @@ def let_write(server: PostgresServer, may_write: bool) -> None:
             return connection.execute("SHOW default_transaction_read_only").fetchone() == (read_only,)
 
     wait_until(is_read, "PostgreSQL has read its settings", 10)
+
+
+async def test_after_a_restart_of_postgresql_the_first_requests_do_not_fail(
+    server_on_postgres: DaphneServer, own_postgres: PostgresServer
+) -> None:
+    """The pool has kept connections that are broken by then."""
+    site = await asyncio.to_thread(server_on_postgres.sign_in, PEOPLE[0])
+    for _ in range(2):
+        assert (await asyncio.to_thread(site.get_json, "/chat/sessions"))[0] == 200
+    await asyncio.to_thread(own_postgres.restart)
+    assert [(await asyncio.to_thread(site.get_json, "/chat/sessions"))[0] for _ in range(3)] == [200] * 3
