@@ -20,7 +20,7 @@ from errors.taxonomy import DATABASE_ERROR, SERVER_BUSY, Outcome
 
 _RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
 # SQLite keeps 2 MB of pages per connection. A look-up touches few, and the operating system has them all: those of one
-# person after another, kept by every thread, were 4 kB of each idle connection.
+# person after another, kept by every thread, would grow with the number of connections.
 _CACHE_KB = 128
 
 Args = ParamSpec("Args")

@@ -27,7 +27,8 @@ class RefusalLimit:
         self._limits = limits
         self._user_id = user_id
         self._left = max(0.0, per_minute - limits.used(_KIND, user_id))
-        self._tolerated = _TOLERANCE * per_minute if self._left == per_minute else min(_AT_LEAST, per_minute)
+        is_first = self._left == per_minute
+        self._tolerated = max(_TOLERANCE * self._left, 0 if is_first else min(_AT_LEAST, per_minute))
         self._counted_at = time.monotonic()
 
     @property

@@ -118,7 +118,7 @@ class TestRefusals:
         """A connection of a person, sixty of whose frames may be refused in a minute."""
         monkeypatch.setattr(flood, "time", limits.time)
         counted = Limits(RedisGate(""))
-        return lambda person: RefusalLimit(60, counted, person)
+        return lambda person, per_minute=60: RefusalLimit(per_minute, counted, person)
 
     def test_the_wait_that_it_tells_is_enough_and_not_too_long(self, clock, begin):
         limit = begin("alice")
@@ -154,6 +154,13 @@ class TestRefusals:
             raise AssertionError("it goes on and on")
 
         assert [count_until_closed(begin("alice")) for _ in range(3)] == [75, 40, 40]
+
+    def test_one_slip_elsewhere_leaves_a_person_nearly_all(self, begin):
+        begin("alice", 600).count()
+        later = begin("alice", 600)
+        for _ in range(700):
+            later.count()
+        assert not later.is_flood
 
     def test_who_does_nothing_wrong_is_not_remembered(self, begin):
         limit = begin("alice")
