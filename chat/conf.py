@@ -45,7 +45,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_running_replies: Positive = 3  # per user; each one costs a provider request
     tokens_per_day: Positive | None = None  # per user and UTC day, asked and answered; none: no limit
     outbox_size: Positive = 256  # frames waiting for one connection; more than a page of `resume`
-    outbox_chars: Positive = 262_144  # characters waiting for one connection; a client that never reads costs no more
+    outbox_chars: Positive = 131_072  # characters waiting for one connection; a client that never reads costs no more
     slow_client_s: PositiveSeconds = 30  # seconds without room until 4408; below the server's own ping timeout
 
     # The assistant
