@@ -48,4 +48,4 @@ async def test_a_thread_keeps_few_pages_and_the_settings_of_the_project(threads)
 
     assert await threads.run(pragma, "cache_size") == -128
     assert await threads.run(pragma, "journal_mode") == "wal"
-    assert await threads.run(pragma, "wal_autocheckpoint") == 4000
+    assert await threads.run(pragma, "wal_autocheckpoint") == 16_000
