@@ -66,7 +66,8 @@ class LayerLink:
         self._peers = Peers()
         self._channel: str | None = None
         self._pump_task: asyncio.Task[None] | None = None
-        self.membership = Membership(wanted, (groups.HUBS, self._own_group), self._try, self._on_joined)
+        self._always = groups.HUBS, self._own_group  # we are in these, whoever is connected
+        self.membership = Membership(wanted, self._always, self._try, self._on_joined)
         self._batch = Batch()
         self._outgoing_wake = asyncio.Event()
         self._missed: set[str] = set()  # groups whose frames were not published
@@ -109,8 +110,7 @@ class LayerLink:
             try:
                 pump = await self._open()
                 if not is_first:
-                    self._on_return()  # for what was said to the line before, which may have been dead for a while
-                is_first = False
+                    self._on_return()  # for what was said while there was no line, or a dead one
                 await asyncio.wait({pump})
                 if not pump.cancelled():
                     pump.result()
@@ -119,6 +119,7 @@ class LayerLink:
                 self._forget_channel()
                 await asyncio.sleep(_RETRY_S)
             finally:
+                is_first = False
                 self._forget_channel()
                 if self._pump_task is not None:
                     self._pump_task.cancel()
@@ -149,7 +150,11 @@ class LayerLink:
 
     def _on_joined(self, names: Collection[str]) -> None:
         """What was said in a group before the layer had joined it, we have not heard."""
-        if self.must_publish:
+        if not self.must_publish:
+            return
+        if any(group in names for group in self._always):
+            self._on_return()  # through these come all controls, and frames of any group
+        else:
             self._on_gap(names)
 
     def _forget_channel(self) -> None:

@@ -112,6 +112,11 @@ class Replies:
             stream.stop()
         return stream is not None
 
+    def look_for_stops(self) -> None:
+        """Another process may have told us to stop one, unheard: look into the database now."""
+        for stream in self._running.values():
+            stream.look_for_stop()
+
     def stream(self, reply_id: str) -> ReplyStream | None:
         """Return the reply if it is being written here; of one whose text has ended the database knows."""
         stream = self._running.get(reply_id)

@@ -81,6 +81,10 @@ class ReplyStream:
         self._is_stopped = True
         self._cut()
 
+    def look_for_stop(self) -> None:
+        """Do not wait for the next checkpoint, which tells whether another device wants to stop."""
+        self._checkpoint_due.set()
+
     def interrupt(self) -> None:
         """The server is going down."""
         self._is_interrupted = True

@@ -296,6 +296,68 @@ class TestWhatWasNotHeard:
             may_greet.set()
             await until(lambda: behind, "the third process is told to look")
 
+    async def test_controls_before_the_layer_has_joined_the_group_of_all_hubs(self, over_redis, monkeypatch):
+        """It joins when it is asked again; beats come back meanwhile, and the line never counts as down."""
+        one, other = Hub(), Hub()
+        layer = other._link._layer = layer_kinds.open_own()
+        may_join, add = asyncio.Event(), layer.group_add
+
+        async def refuse(group, channel):
+            if group == groups.HUBS and not may_join.is_set():
+                raise ConnectionError
+            await add(group, channel)
+
+        monkeypatch.setattr(layer, "group_add", refuse)
+        stopped = []
+        other.on_stop = stopped.append
+        async with working(one, other):
+            await meet(one, other, ["g"])
+            behind, _ = listen(other)
+            one.control(groups.HUBS, hub.STOP, "unheard")
+            await asyncio.sleep(0.1)
+            assert (stopped, behind) == ([], [])
+            may_join.set()
+            await until(lambda: behind, "everything is looked at")
+            one.control(groups.HUBS, hub.STOP, "heard")
+            await until(lambda: stopped == ["heard"], "controls arrive")
+
+    @pytest.mark.parametrize("name", ["new_channel", "group_send"])
+    async def test_a_line_that_opens_only_with_the_second_try(self, over_redis, monkeypatch, name):
+        """Whoever is here was told of nothing until then."""
+        one = Hub()
+        behind, _ = listen(one)
+        layer = one._link._layer = layer_kinds.open_own()
+        real, has_failed = getattr(layer, name), []
+
+        async def fail_once(*arguments):
+            if not has_failed:
+                has_failed.append(1)
+                raise ConnectionError
+            return await real(*arguments)
+
+        monkeypatch.setattr(layer, name, fail_once)
+        async with working(one):
+            await until(lambda: behind, "everything is looked at")
+
+    async def test_a_control_that_could_not_be_published(self, over_redis, monkeypatch):
+        """The next call works. What the control was about is not repeated: every process looks."""
+        one, other = Hub(), Hub()
+        async with working(one, other):
+            (ear,) = await meet(one, other, ["g"])
+            behind, _ = listen(other)
+            send = one._link._send
+
+            async def fail_once(group, event):
+                if "controls" in event:
+                    monkeypatch.setattr(one._link, "_send", send)
+                    raise ConnectionError
+                await send(group, event)
+
+            monkeypatch.setattr(one._link, "_send", fail_once)
+            one.control("g", hub.SIGNED_OUT, "a-login")
+            await until(lambda: behind, "everything is looked at")
+            assert ear.ended == []
+
 
 class TestSomebodyElsesFault:
     async def test_a_call_that_hangs_in_the_shared_layer_holds_up_no_hub(self, over_redis):
