@@ -18,7 +18,7 @@ BEHIND = "behind"  # the control that says: frames of this group were lost, look
 Packed = list[Any]
 
 
-class Batch:
+class LayerBatch:
     """Frames and controls in the order in which they came, bounded."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chat import conf, groups, layer_kinds
 from chat.encoded import Encoded
-from chat.layer_batch import BEHIND, Batch
+from chat.layer_batch import BEHIND, LayerBatch
 from chat.layer_membership import Membership
 from chat.layer_peers import Peers
 from errors.loggers import get_logger
@@ -68,7 +68,7 @@ class LayerLink:
         self._pump_task: asyncio.Task[None] | None = None
         self._always = groups.HUBS, self._own_group  # we are in these, whoever is connected
         self.membership = Membership(wanted, self._always, self._try, self._on_joined)
-        self._batch = Batch()
+        self._batch = LayerBatch()
         self._outgoing_wake = asyncio.Event()
         self._missed: set[str] = set()  # groups whose frames were not published
         self._is_closed = False
@@ -195,7 +195,7 @@ class LayerLink:
             await self._outgoing_wake.wait()
             await asyncio.sleep(_BATCH_S)
             self._outgoing_wake.clear()
-            batch, self._batch = self._batch, Batch()
+            batch, self._batch = self._batch, LayerBatch()
             if self.is_open:
                 missed, self._missed = self._missed, set()
                 for group in missed:

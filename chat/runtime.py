@@ -18,7 +18,7 @@ from chat.activity import Activity
 from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
 from chat.faults import Faults
-from chat.heartbeat import Beating, Heartbeat
+from chat.heartbeat import Beating, Pacemaker
 from chat.hub import Hub
 from chat.idle_sessions import IdleSessions
 from chat.journal import Journal
@@ -105,7 +105,7 @@ class Runtime:
         self.idle_sessions = IdleSessions(self.threads, self.connections.values)
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
-        self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
+        self.heartbeat = Pacemaker(self.threads, self.repairs, self.connections.values)
         self.hub.on_behind, self.hub.on_gap = self._look_everywhere, self.heartbeat.look_at
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
