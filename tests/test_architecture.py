@@ -25,7 +25,7 @@ FLOORS = [
     {"chat.llm.providers_file"},
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
     {"chat.protocol", "chat.database", "chat.origins", "chat.refusal", "chat.abandoned"},
-    {"chat.addresses", "chat.redis_gate", "chat.page_modules"},
+    {"chat.addresses", "chat.communicator", "chat.page_modules", "chat.redis_gate"},
     {"chat.limits", "chat.connection_leases"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
     {"chat.flood", "chat.flow", "chat.layer_batch", "chat.layer_kinds", "chat.layer_membership", "chat.layer_peers"},
