@@ -49,7 +49,7 @@ FLOORS = [
     },
     {"chat.admin_filters", "chat.admin_list", "chat.admin_transcript"},
     {"chat.admin", "chat.llm.openai"},
-    {"chat.llm.registry"},
+    {"chat.history", "chat.llm.registry"},
     {"chat.activity", "chat.entries", "chat.dialect", "chat.session_changes", "chat.faults", "chat.auth"},
     {"chat.access", "chat.batch", "chat.ownership", "chat.idle_sessions", "chat.missed", "chat.progress"},
     {"chat.jobs", "chat.frames", "chat.checks", "chat.management"},
