@@ -29,6 +29,7 @@ FLOORS = [
     {"chat.limits", "chat.connection_leases"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
     {"chat.flood", "chat.flow", "chat.layer_batch", "chat.layer_kinds", "chat.layer_membership", "chat.layer_peers"},
+    {"chat.layer_outgoing"},
     {"chat.layer_link"},
     {"chat.hub"},
     {"chat.hub_calls"},

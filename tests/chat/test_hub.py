@@ -185,7 +185,7 @@ class TestRedisComesBack:
                 one.broadcast(names[number % MANY], said("missed"))
                 pauses_s.append(loop.time() - began)
             in_time(max(pauses_s), 0.1, "saying something that nobody takes")
-            assert one._link._batch._chars == 0  # nothing is kept but names
+            assert one._link._outgoing._batch._chars == 0  # nothing is kept but names
             await asyncio.to_thread(end)
             began = loop.time()
             await speak(one, names, ears, RETURN_S + LOAD_S)
