@@ -32,7 +32,7 @@ FLOORS = [
     {"chat.layer_outgoing"},
     {"chat.layer_link"},
     {"chat.hub"},
-    {"chat.hub_calls"},
+    {"chat.held", "chat.hub_calls"},
     {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
     {
         "chat.sessions",
