@@ -84,7 +84,7 @@ class LayerLink:
         return False
 
     def put_control(self, group: str, name: str, value: str) -> None:
-        """Have a control published, also when the line seems to be down: they are few, and not all are repaired."""
+        """Have a control published, also when the line seems to be down: they are few, and people wait for them."""
         self._outgoing.put_control(group, name, value)
 
     # --- The tasks ---
