@@ -17,6 +17,7 @@ from bench import load, machine, report, results
 from bench.catalogue import ROWS
 from bench.load import ClientBound
 from bench.session import Bench
+from tests.install import POSTGRES, REDIS, require
 
 
 async def measure(bench: Bench, chosen: list[str]) -> int:
@@ -49,6 +50,7 @@ def main() -> int:
     if unknown:
         print(f"no row is called {' '.join(unknown)}; there are: {' '.join(ROWS)}")
         return 2
+    require([POSTGRES, REDIS], "make bench")
     is_quick = os.environ.get("QUICK", "0") not in {"", "0"}
     bench = Bench(rounds=int(os.environ.get("ROUNDS") or (2 if is_quick else 7)), is_quick=is_quick)
     machine.pin_client()

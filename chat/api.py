@@ -17,7 +17,7 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
 
-from chat import api_errors, conf, health, session_changes, sessions
+from chat import api_errors, conf, health, history, session_changes, sessions
 from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
@@ -70,7 +70,7 @@ def show_session(
 ) -> dict[str, Any]:
     """A session and its newest messages below `before`, in ascending order."""
     session = sessions.owned(session_id, _user_id(request))
-    page = sessions.history(session, before=before, limit=min(limit, conf.chat().history_page))
+    page = history.page(session, before=before, limit=min(limit, conf.chat().history_page))
     return {
         "session": session_shape(session),
         "messages": [message_shape(message) for message in page.messages],

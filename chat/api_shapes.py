@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from chat import frames, protocol
+from chat.history import MessageFacts
 from chat.models import ChatSession
-from chat.sessions import MessageFacts
 
 
 def session_shape(session: ChatSession) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import msgspec
 
 from chat import protocol
 from chat.entries import Draft, Stored
+from chat.history import MessageFacts, ReplyFacts
 from chat.models import ReplyPhase
-from chat.sessions import MessageFacts, ReplyFacts
 from errors.failure import ErrorPayload
 from errors.loggers import get_logger
 

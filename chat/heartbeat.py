@@ -34,8 +34,8 @@ class Beating(Patient, Protocol):
     def push(self, frame: protocol.Frame) -> bool: ...
 
 
-class Heartbeat:
-    """One per event loop; owned by `runtime`."""
+class Pacemaker:
+    """Makes the heartbeats. One per event loop; owned by `runtime`."""
 
     def __init__(
         self, threads: DatabaseThreads, repairs: Repairs, connections: Callable[[], Collection[Beating]]

@@ -68,8 +68,8 @@ class Hub:
     Attributes:
         on_stop: Called with the id of a reply that a device of another process wants to end.
         on_access_changed: Called with the members whose right to be connected is to be looked at.
-        on_behind: Called when frames for members of ours may be lost: they are to be shown what the database has.
-        on_gap: The same, and it is known for whom: called with these members.
+        on_behind: Called when anything that others said may be lost, frames and controls: the database has it.
+        on_gap: Called with the members for whom frames may be lost: they are to be shown what the database has.
     """
 
     def __init__(self) -> None:

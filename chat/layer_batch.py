@@ -18,7 +18,7 @@ BEHIND = "behind"  # the control that says: frames of this group were lost, look
 Packed = list[Any]
 
 
-class Batch:
+class LayerBatch:
     """Frames and controls in the order in which they came, bounded."""
 
     def __init__(self) -> None:
@@ -39,13 +39,15 @@ class Batch:
             self._controls.append([group, name, value])
 
     def messages(self, peers: Collection[str]) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
-        """Yield for each layer message: the group it goes to, its event, and the groups whose frames it carries.
+        """Yield for each layer message: the group it goes to, its event, and the groups that are behind without it.
 
         Args:
             peers: The other hubs, where it is known that a frame need not come back to us; else nothing.
         """
         if self._controls:
-            yield groups.HUBS, {"controls": self._controls}, tuple(group for group, *_ in self._controls)
+            # What another control is about, each process finds out when it looks after all that it has.
+            behind = {group if name == BEHIND else groups.HUBS for group, name, _ in self._controls}
+            yield groups.HUBS, {"controls": self._controls}, tuple(behind)
         if len(peers) == 1 and self._frames:
             # To the one other process, whatever the groups; sent to all hubs, we would have to read it ourselves.
             yield groups.of_hub(*peers), {"frames_of": dict(self._frames)}, tuple(self._frames)

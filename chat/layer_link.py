@@ -14,19 +14,17 @@ from typing import Any
 
 from chat import conf, groups, layer_kinds
 from chat.encoded import Encoded
-from chat.layer_batch import BEHIND, Batch
 from chat.layer_membership import Membership
+from chat.layer_outgoing import Outgoing
 from chat.layer_peers import Peers
 from errors.loggers import get_logger
 
 log = get_logger("chat.hub")
 
-_BATCH_S = 0.002  # seconds that frames gather, so that one layer message carries several
 _RETRY_S = 0.5  # seconds until the layer is tried again
 _BEAT_S = 0.4  # seconds between beats; a line that is back is noticed within one
 _SILENT_S = 2.0  # seconds without hearing ourselves until the line counts as down
 _DEAF_S = 1.0  # seconds until a beat that went out and did not come back means a dead subscription
-_MAX_MISSED = 10_000  # groups remembered by name while the layer is away
 
 
 class LayerLink:
@@ -66,10 +64,9 @@ class LayerLink:
         self._peers = Peers()
         self._channel: str | None = None
         self._pump_task: asyncio.Task[None] | None = None
-        self.membership = Membership(wanted, (groups.HUBS, self._own_group), self._try, self._on_joined)
-        self._batch = Batch()
-        self._outgoing_wake = asyncio.Event()
-        self._missed: set[str] = set()  # groups whose frames were not published
+        self._always = groups.HUBS, self._own_group  # we are in these, whoever is connected
+        self.membership = Membership(wanted, self._always, self._try, self._on_joined)
+        self._outgoing = Outgoing(self._publish, self._peers, is_open=lambda: self.is_open, on_gap=on_gap)
         self._is_closed = False
 
     # --- What the hub calls: plain functions that never wait ---
@@ -81,26 +78,19 @@ class LayerLink:
 
     def put_frame(self, group: str, frame: Encoded, except_id: str | None, token: int | None) -> bool:
         """Have a frame published; return False if the line is down or its queue is full."""
-        if self.is_open and self._batch.add_frame(group, [frame.pack(), except_id, token]):
-            self._outgoing_wake.set()
+        if self.is_open and self._outgoing.put_frame(group, [frame.pack(), except_id, token]):
             return True
-        self._miss(group)
+        self._outgoing.miss(group)
         return False
 
     def put_control(self, group: str, name: str, value: str) -> None:
-        """Have a control published, also when the line seems to be down: they are few, and not all are repaired."""
-        self._batch.add_control(group, name, value)
-        self._outgoing_wake.set()
-
-    def _miss(self, *names: str) -> None:
-        self._missed.update(names)
-        if len(self._missed) > _MAX_MISSED:
-            self._missed = {groups.HUBS}  # everybody, then
+        """Have a control published, also when the line seems to be down: they are few, and people wait for them."""
+        self._outgoing.put_control(group, name, value)
 
     # --- The tasks ---
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.receive(), self.membership.keep(), self.publish(), self.watch()
+        return self.receive(), self.membership.keep(), self._outgoing.keep_sending(), self.watch()
 
     async def receive(self) -> None:
         """Hear the layer. Never under a time limit: cancelling its receive deletes the channel."""
@@ -109,8 +99,7 @@ class LayerLink:
             try:
                 pump = await self._open()
                 if not is_first:
-                    self._on_return()  # for what was said to the line before, which may have been dead for a while
-                is_first = False
+                    self._on_return()  # for what was said while there was no line, or a dead one
                 await asyncio.wait({pump})
                 if not pump.cancelled():
                     pump.result()
@@ -119,6 +108,7 @@ class LayerLink:
                 self._forget_channel()
                 await asyncio.sleep(_RETRY_S)
             finally:
+                is_first = False
                 self._forget_channel()
                 if self._pump_task is not None:
                     self._pump_task.cancel()
@@ -139,7 +129,7 @@ class LayerLink:
         self._pump_task = pump = asyncio.create_task(self._pump(layer, channel))
         # Others may speak to each other only as long as they do not know of us. So they are told before the wanted
         # groups are joined: what they have said until then is looked up after the join.
-        if self.is_shared and not await self._try("group_send", self._send(groups.HUBS, {"hello": True})):
+        if self.is_shared and not await self._publish(groups.HUBS, {"hello": True}):
             raise ConnectionError("no hello")
         if layer is not self._layer:
             raise ConnectionError("given up meanwhile")
@@ -149,7 +139,11 @@ class LayerLink:
 
     def _on_joined(self, names: Collection[str]) -> None:
         """What was said in a group before the layer had joined it, we have not heard."""
-        if self.must_publish:
+        if not self.must_publish:
+            return
+        if any(group in names for group in self._always):
+            self._on_return()  # through these come all controls, and frames of any group
+        else:
             self._on_gap(names)
 
     def _forget_channel(self) -> None:
@@ -168,8 +162,8 @@ class LayerLink:
     def _on_sign(self, origin: str, beat: object) -> None:
         if origin != self._hub_id:
             if self._peers.hear(origin):
-                self._miss(groups.HUBS)
-                self._outgoing_wake.set()
+                self._outgoing.miss(groups.HUBS)
+                self._outgoing.wake()
             return
         self._heard_at = asyncio.get_running_loop().time()
         is_whole = True
@@ -178,29 +172,14 @@ class LayerLink:
         if not self.is_open:
             self.is_open = True
             log.info("chat.layer_returned")
-            self._outgoing_wake.set()
+            self._outgoing.wake()
             self._on_return()
         elif not is_whole:
             log.info("chat.layer_gap")
             self._on_return()
 
-    async def publish(self) -> None:
-        """Send what gathered: per group one message, or one for all groups where they are many and we are few."""
-        while True:
-            await self._outgoing_wake.wait()
-            await asyncio.sleep(_BATCH_S)
-            self._outgoing_wake.clear()
-            batch, self._batch = self._batch, Batch()
-            if self.is_open:
-                missed, self._missed = self._missed, set()
-                for group in missed:
-                    batch.add_control(group, BEHIND, "")
-            for group, event, named in batch.messages(self._peers.ids if conf.chat().local_delivery else ()):
-                if not await self._try("group_send", self._send(group, event)):
-                    self._miss(*named)
-                    asyncio.get_running_loop().call_later(_RETRY_S, self._outgoing_wake.set)
-                    if not conf.chat().local_delivery:
-                        self._on_gap(named)  # it would have come back to us, too
+    async def _publish(self, group: str, event: dict[str, Any]) -> bool:
+        return await self._try("group_send", self._send(group, event))
 
     async def _send(self, group: str, event: dict[str, Any]) -> None:
         if self._layer is None:
@@ -222,8 +201,8 @@ class LayerLink:
                 continue
             if self._layer is not None:
                 if self._peers.is_hello_due():
-                    await self._try("group_send", self._send(groups.HUBS, {"hello": True}))
-                is_sent = await self._try("group_send", self._send(self._own_group, {"beat": self._sent_beat + 1}))
+                    await self._publish(groups.HUBS, {"hello": True})
+                is_sent = await self._publish(self._own_group, {"beat": self._sent_beat + 1})
                 self._sent_beat += is_sent
                 if sent_at is None or self._heard_at >= sent_at:
                     sent_at = now if is_sent else None

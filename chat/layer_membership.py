@@ -19,7 +19,7 @@ class Membership:
         wanted: The groups that have members here; a live view.
         always: Further ones, joined first.
         try_call: Awaits one call to the layer, named for the log, and returns whether it worked.
-        on_joined: Called with wanted groups in which this channel was not before.
+        on_joined: Called with the groups that this channel has joined now, and did not `enter` with.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Membership:
                 some = [self._changed.pop() for _ in range(min(_AT_ONCE, len(self._changed)))]
                 before = self.joined.intersection(some)
                 done = await asyncio.gather(*(self._settle(layer, channel, group) for group in some))
-                new = self.joined.intersection(some).intersection(self._wanted) - before
+                new = self.joined.intersection(some) - before
                 if new:
                     self._on_joined(new)
                 failed = {group for group, is_done in zip(some, done, strict=True) if not is_done}

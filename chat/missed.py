@@ -15,9 +15,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from chat import sessions
+from chat import history
+from chat.history import MessageFacts, ReplyFacts
 from chat.models import RUNNING, ChatMessage, ChatSession, Reply
-from chat.sessions import MessageFacts, ReplyFacts, as_uuid
+from chat.sessions import as_uuid
 
 _MAX_SILENT = 20  # answers of one session that left no text, the newest
 
@@ -89,7 +90,7 @@ def _page(session: ChatSession, after: int, limit: int, max_chars: int) -> list[
         if chars > max_chars and last != after:
             break
         last = seq
-    return sessions.with_replies(list(messages.filter(seq__lte=last)))
+    return history.with_replies(list(messages.filter(seq__lte=last)))
 
 
 def _replies(session: ChatSession, reply_ids: Collection[str]) -> dict[str, MissedReply]:
@@ -113,7 +114,7 @@ def _without_text(replies: QuerySet[Reply]) -> QuerySet[Reply]:
 
 def _as_missed(replies: QuerySet[Reply]) -> dict[str, MissedReply]:
     return {
-        str(reply.pk): MissedReply(sessions.reply_facts(reply), reply.answer.seq if reply.answer else None)
+        str(reply.pk): MissedReply(history.reply_facts(reply), reply.answer.seq if reply.answer else None)
         for reply in replies.select_related("answer")
     }
 

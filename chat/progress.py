@@ -7,14 +7,13 @@ because the database has what is missing. `repair` reads it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from time import monotonic, time
 
 from chat.encoded import Encoded
-from chat.reply_progress import MAX_HELD, MAX_HELD_CHARS, Put, ReplyProgress
-
-PutWhole = Callable[[Sequence[Encoded]], bool]
+from chat.held import Held
+from chat.reply_progress import Put, PutWhole, ReplyProgress
 
 _MAX_REPLIES = 32  # replies that are being written or have just ended; three run at once
 
@@ -30,7 +29,7 @@ class Progress:
         since: When it began, in seconds of the epoch.
     """
 
-    __slots__ = ("_base", "_held", "_held_chars", "_turn_until", "ended", "position", "replies", "since", "top")
+    __slots__ = ("_base", "_held", "_turn_until", "ended", "position", "replies", "since", "top")
 
     def __init__(self, position: int | None = None) -> None:
         self.position = position
@@ -39,8 +38,7 @@ class Progress:
         self.replies: dict[str, ReplyProgress] = {}
         self.ended: dict[str, None] = {}  # replies whose end was told
         self._base = position or 0  # up to here it was not we who sent it
-        self._held: dict[int, Encoded | None] = {}  # None: shown already, by the `ack` of the client's own message
-        self._held_chars = 0
+        self._held = Held()
         self._turn_until = 0.0
 
     # --- What is missing ---
@@ -58,7 +56,7 @@ class Progress:
     @property
     def needs_rows(self) -> bool:
         """Whether the next message is missing, and it is not the client's turn to ask for it."""
-        return self.is_behind_rows and not self.is_resuming and self._held.get(self.next_seq, False) is False
+        return self.is_behind_rows and not self.is_resuming and self.next_seq not in self._held
 
     @property
     def next_seq(self) -> int:
@@ -102,7 +100,7 @@ class Progress:
         if self.position is None:
             self.position = self._base = seq
         elif seq > self.position:
-            self._held[seq] = None
+            self._held.note_shown(seq)
         self.top = max(self.top, seq)
 
     def note_top(self, top: int) -> None:
@@ -119,7 +117,7 @@ class Progress:
         if put(frame):
             self.position = seq
             return True
-        self._hold(seq, frame)
+        self._held.hold(seq, frame)
         return False
 
     def _take_row(self, frame: Encoded, seq: int, put: Put) -> bool:
@@ -135,7 +133,7 @@ class Progress:
             self._advance(seq, frame)
             self.flush(put)
             return True
-        self._hold(seq, frame)
+        self._held.hold(seq, frame)
         return not is_next
 
     def _is_whole(self, frame: Encoded) -> bool:
@@ -147,40 +145,20 @@ class Progress:
         # An error may keep less than was seen: what a process that died had not stored is gone.
         return frame.start <= sent if frame.kind == "error" else frame.start == sent
 
-    def _hold(self, seq: int, frame: Encoded) -> None:
-        size = len(frame.text)
-        if seq not in self._held and len(self._held) < MAX_HELD and self._held_chars + size <= MAX_HELD_CHARS:
-            self._held[seq] = frame
-            self._held_chars += size
-
     def _take_piece(self, frame: Encoded, reply_id: str, put: Put) -> bool:
         reply = self.replies.get(reply_id)
         if reply is None:
             reply = self.replies[reply_id] = ReplyProgress()
             if len(self.replies) > _MAX_REPLIES:
                 del self.replies[next(iter(self.replies))]
-        is_held = reply.is_behind or self.is_behind_rows or self.is_resuming
-        if frame.is_end:
-            if not is_held and put(frame):
-                self.end(reply_id)
-                return True
-            reply.is_behind = reply.has_ended = True
-            return is_held
-        is_piece = frame.start is not None
-        if is_held:
-            if is_piece:
-                reply.hold(frame)
-            reply.is_behind = True
+        must_wait = reply.is_behind or self.is_behind_rows or self.is_resuming
+        if not frame.is_end:
+            return reply.take_live(frame, put, must_wait=must_wait)
+        if not must_wait and put(frame):
+            self.end(reply_id)
             return True
-        if is_piece and (frame.start or 0) > reply.sent:
-            reply.hold(frame)
-            return True
-        is_taken = reply.take(frame, put) if is_piece else put(frame)
-        if not is_taken:
-            reply.is_behind = True
-            if is_piece:
-                reply.hold(frame)
-        return is_taken
+        reply.is_behind = reply.has_ended = True
+        return must_wait
 
     # --- Repair ---
 
@@ -190,7 +168,7 @@ class Progress:
             frame = self._held[seq]
             if frame is not None:
                 if not self._is_whole(frame):
-                    self._drop(seq)
+                    self._held.drop(seq)
                     return
                 if not put(frame):
                     return
@@ -200,7 +178,7 @@ class Progress:
         """Send a message as the database has it. False where there is no room."""
         if seq <= (self.position or 0):
             return True
-        if self._held.get(seq, False) is not None and not put(frames):
+        if not self._held.is_shown(seq) and not put(frames):
             return False
         self._advance(seq, frames[-1])
         return True
@@ -208,21 +186,14 @@ class Progress:
     def settle(self, top: int) -> None:
         """The database has no message above `top`: what was announced beyond it does not exist."""
         self.top = max(top, self.position or 0)
-        for seq in [seq for seq in self._held if seq > self.top]:
-            self._drop(seq)
+        self._held.drop_beyond(self.top)
 
     def _advance(self, seq: int, frame: Encoded | None) -> None:
         self.position = seq
         self.top = max(self.top, seq)
-        for passed in [held for held in self._held if held <= seq]:
-            self._drop(passed)
+        self._held.drop_until(seq)
         if frame is not None and frame.is_end and frame.reply_id is not None:
             self.end(frame.reply_id)
-
-    def _drop(self, seq: int) -> None:
-        frame = self._held.pop(seq, None)
-        if frame is not None:
-            self._held_chars -= len(frame.text)
 
     def expect(self, reply_id: str) -> None:
         """Everything of this reply is to be sent (again), from its beginning."""
@@ -235,17 +206,7 @@ class Progress:
         Returns:
             False where there is no room, or still a gap.
         """
-        reply = self.replies[reply_id]
-        if frames:
-            if not put_whole(frames):
-                return False
-            reply.sent = frames[-1].stop or reply.sent
-        for index, piece in enumerate(reply.held):
-            if not reply.take(piece, put):
-                reply.held = reply.held[index:]
-                return False
-        reply.held, reply.is_behind = [], reply.has_ended
-        return True
+        return self.replies[reply_id].catch_up(frames, put, put_whole)
 
     def end(self, reply_id: str) -> None:
         """The end of this reply was told."""
@@ -260,15 +221,14 @@ class Progress:
         """The client has everything up to here. Until the page is sent, everything else waits."""
         self.position = self._base = last_seq
         self.since = time()
-        for seq in [seq for seq, frame in self._held.items() if frame is None or seq <= last_seq]:
-            self._drop(seq)
+        self._held.forget_shown()
+        self._held.drop_until(last_seq)
         self._turn_until = inf
 
     def abandon_resume(self, position: int | None) -> None:
         """Nothing was sent, and it is too much to be sent unasked: on from `position`, as if nobody had asked."""
         self.position, self._base = position, position or 0
-        for seq in [seq for seq in self._held if seq <= self._base]:
-            self._drop(seq)
+        self._held.drop_until(self._base)
 
     def end_resume(self, turn_s: float = 0.0) -> None:
         """The page is sent. For `turn_s` it is the client's turn to ask for the next one."""

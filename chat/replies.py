@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from chat import frames, groups, protocol, telemetry
+from chat.abandoned import Abandoned
 from chat.database import DatabaseThreads
 from chat.hub import STOP, Hub
 from chat.jobs import Append, Job, Retry
@@ -33,7 +34,6 @@ from errors.taxonomy import Action, Outcome, Stage
 
 log = get_logger("chat.replies")
 
-_LAST_ASKED_S = 0.1  # seconds for providers that hang, when the server ends
 _ACTIONS = tuple(Action)
 _ACTIONS_WITHOUT_CHOICE = tuple(action for action in Action if action is not Action.SWITCH_MODEL)
 
@@ -46,7 +46,7 @@ class Replies:
         self._backend = backend
         self._running: dict[str, ReplyStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._abandoned: set[asyncio.Task[None]] = set()  # providers that hang; their replies have ended
+        self._abandoned = Abandoned()
         self._busy: dict[asyncio.Task[None], str] = {}  # of each running reply's task: its session
         self._answer = ErrorMiddleware(self._stream_and_store)
         self._is_closing = False  # what runs is interrupted, and what begins with it
@@ -91,7 +91,7 @@ class Replies:
             journal=self._journal,
             threads=self._threads,
             is_continued=is_continued,
-            adopt=self._adopt,
+            adopt=self._abandoned.adopt,
         )
         self._running[reply_id] = stream
         if self._is_closing:
@@ -111,6 +111,11 @@ class Replies:
         if stream is not None:
             stream.stop()
         return stream is not None
+
+    def look_for_stops(self) -> None:
+        """Another process may have told us to stop one, unheard: look into the database now."""
+        for stream in self._running.values():
+            stream.look_for_stop()
 
     def stream(self, reply_id: str) -> ReplyStream | None:
         """Return the reply if it is being written here; of one whose text has ended the database knows."""
@@ -209,10 +214,6 @@ class Replies:
                 exc if isinstance(exc, Exception) else RuntimeError(repr(exc)), RouteContext(Stage.REPLY)
             ).settle(None, deliveries=0)
 
-    def _adopt(self, provider: asyncio.Task[None]) -> None:
-        self._abandoned.add(provider)
-        provider.add_done_callback(self._abandoned.discard)
-
     @property
     def busy_sessions(self) -> set[str]:
         """The sessions of replies that run here, or have ended and are not told yet."""
@@ -244,7 +245,4 @@ class Replies:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        if self._abandoned:
-            for provider in self._abandoned:
-                provider.cancel()
-            await asyncio.wait(self._abandoned, timeout=_LAST_ASKED_S)  # they were asked before; the process ends
+        await self._abandoned.aclose()

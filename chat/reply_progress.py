@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chat.encoded import Encoded
+from chat.held import MAX_HELD, MAX_HELD_CHARS
 
 Put = Callable[[Encoded], bool]  # into the outbox; False where there is no room
-
-MAX_HELD = 64  # frames beyond a gap; shared with everybody else who gets them
-MAX_HELD_CHARS = 65_536  # of them; a connection that never reads must cost next to nothing
+PutWhole = Callable[[Sequence[Encoded]], bool]
 
 
 class ReplyProgress:
@@ -45,4 +44,39 @@ class ReplyProgress:
             if start > self.sent or not put(piece):
                 return False
             self.sent = stop
+        return True
+
+    def take_live(self, frame: Encoded, put: Put, *, must_wait: bool) -> bool:
+        """Send `loading` or a piece, or hold the piece until what comes before it has gone out.
+
+        Returns:
+            False where it was dropped because the outbox is full.
+        """
+        is_piece = frame.start is not None
+        if must_wait:
+            if is_piece:
+                self.hold(frame)
+            self.is_behind = True
+            return True
+        if is_piece and (frame.start or 0) > self.sent:
+            self.hold(frame)
+            return True
+        is_taken = self.take(frame, put) if is_piece else put(frame)
+        if not is_taken:
+            self.is_behind = True
+            if is_piece:
+                self.hold(frame)
+        return is_taken
+
+    def catch_up(self, frames: Sequence[Encoded], put: Put, put_whole: PutWhole) -> bool:
+        """Send what was missing, then what was held. False: there is no room, or still a gap."""
+        if frames:
+            if not put_whole(frames):
+                return False
+            self.sent = frames[-1].stop or self.sent
+        for index, piece in enumerate(self.held):
+            if not self.take(piece, put):
+                self.held = self.held[index:]
+                return False
+        self.held, self.is_behind = [], self.has_ended
         return True

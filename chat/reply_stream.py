@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from chat import conf, frames, groups, protocol, sessions
+from chat import conf, frames, groups, history, protocol
 from chat.database import DatabaseThreads
 from chat.entries import Ended, Figures
 from chat.hub import Hub
@@ -81,6 +81,10 @@ class ReplyStream:
         self._is_stopped = True
         self._cut()
 
+    def look_for_stop(self) -> None:
+        """Do not wait for the next checkpoint, which tells whether another device wants to stop."""
+        self._checkpoint_due.set()
+
     def interrupt(self) -> None:
         """The server is going down."""
         self._is_interrupted = True
@@ -141,12 +145,12 @@ class ReplyStream:
         self._adopt(task)
 
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
-        reply, messages = sessions.conversation(self.reply_id, limit)
+        reply, messages = history.conversation(self.reply_id, limit)
         return ReplyRequest(
             model_id=reply.model_id or backend.models[0].id,
             turns=tuple(Turn(message.sender, message.content) for message in messages),
             attempt=reply.attempt,
-            partial_text=sessions.latest_partial(reply.message_id) if self._is_continued else "",
+            partial_text=history.latest_partial(reply.message_id) if self._is_continued else "",
         )
 
     # --- Chunks ---

@@ -18,7 +18,7 @@ from chat.activity import Activity
 from chat.connection_leases import ConnectionLeases
 from chat.database import DatabaseThreads
 from chat.faults import Faults
-from chat.heartbeat import Beating, Heartbeat
+from chat.heartbeat import Beating, Pacemaker
 from chat.hub import Hub
 from chat.idle_sessions import IdleSessions
 from chat.journal import Journal
@@ -105,8 +105,8 @@ class Runtime:
         self.idle_sessions = IdleSessions(self.threads, self.connections.values)
         self.hub.on_access_changed = self.access.look_at
         self.repairs = Repairs(self.threads, self.replies, self.spawn)
-        self.heartbeat = Heartbeat(self.threads, self.repairs, self.connections.values)
-        self.hub.on_behind, self.hub.on_gap = self.heartbeat.beat_now, self.heartbeat.look_at
+        self.heartbeat = Pacemaker(self.threads, self.repairs, self.connections.values)
+        self.hub.on_behind, self.hub.on_gap = self._look_everywhere, self.heartbeat.look_at
         self.sockets = 0  # open ones, also those that are only told why they are closed
         self.is_draining = False
         self._going_down = asyncio.Lock()
@@ -138,6 +138,12 @@ class Runtime:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("chat.task_died", task=str(task.get_coro()), exc_info=exc)
+
+    def _look_everywhere(self) -> None:
+        """Others may have said anything, unheard: frames, that an access has changed, that a reply is to stop."""
+        self.heartbeat.beat_now()
+        self.access.look_at(self.connections.values())
+        self.replies.look_for_stops()
 
     def goodbye(self, reason: str = "restarting") -> protocol.Goodbye:
         return protocol.Goodbye(reason=reason, reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311

@@ -1,7 +1,7 @@
-"""All reading of conversations, and their small changes, in the words of the domain. Synchronous ORM.
+"""Whose conversations there are, and their small changes, in the words of the domain. Synchronous ORM.
 
 Every function takes the user and finds only what is theirs: a foreign id and one that does not exist are the same
-NOT_FOUND. Appending is the journal's.
+NOT_FOUND. What was said is read by `history`; appending is the journal's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db import connections, router
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase
+from chat.models import ChatMessage, ChatSession, Reply
 from errors.exceptions import ChatError
 from errors.taxonomy import INVALID_FORMAT, NOT_FOUND
 
@@ -26,40 +26,10 @@ _CURSOR_TIME = "%Y%m%dT%H%M%S.%f"
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyFacts:
-    reply_id: str
-    state: str
-    in_reply_to: str
-    model_id: str
-    error: dict[str, object] | None
-    text: str  # checkpoint, while it runs
-
-
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
-    message_id: str
-    session_id: str
-    seq: int
-    sender: str
-    content: str
-    created_at: datetime
-    client_ref: str | None
-    model_id: str
-    metadata: dict[str, object]
-    reply: ReplyFacts | None  # of a user message: the latest answer to it; of an ai message: the answer it is
-
-
-@dataclass(frozen=True, slots=True)
 class SessionPage:
     sessions: list[ChatSession]
     has_more: bool
     next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessagePage:
-    messages: list[MessageFacts]  # ascending seq
-    has_more: bool
 
 
 @functools.lru_cache(10_000)
@@ -218,63 +188,3 @@ def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
         return datetime.strptime(moment, _CURSOR_TIME).replace(tzinfo=UTC), uuid.UUID(key)
     except ValueError as exc:
         raise ChatError(INVALID_FORMAT, field="cursor") from exc
-
-
-def history(session: ChatSession, *, before: int | None, limit: int) -> MessagePage:
-    """Return the newest `limit` messages of an owned session below `before`."""
-    messages = rows(ChatMessage).filter(session=session).order_by("-seq")
-    if before is not None:
-        messages = messages.filter(seq__lt=before)
-    found = list(messages[: limit + 1])
-    return MessagePage(with_replies(found[:limit][::-1]), has_more=len(found) > limit)
-
-
-def conversation(reply_id: str, limit: int) -> tuple[Reply, list[ChatMessage]]:
-    """Return a reply and, oldest first, the last `limit` messages up to and with the one it answers."""
-    reply = rows(Reply).select_related("message", "session").get(pk=reply_id)
-    messages = rows(ChatMessage).filter(session_id=reply.session_id, seq__lte=reply.message.seq).order_by("-seq")
-    return reply, list(messages[:limit])[::-1]
-
-
-def latest_partial(message_id: uuid.UUID) -> str:
-    """Return the text that the last broken-off reply to a message had reached, or nothing."""
-    replies = rows(Reply).filter(message_id=message_id, state__in=(ReplyPhase.PARTIAL, ReplyPhase.STOPPED))
-    reply = replies.select_related("answer").order_by("-attempt").first()
-    return reply.answer.content if reply and reply.answer else ""
-
-
-def with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
-    """Return messages as facts, each with what became of its answer, or of the answer that it is."""
-    keys = [message.pk for message in messages]
-    of_message: dict[uuid.UUID, Reply] = {}
-    for reply in rows(Reply).filter(message_id__in=keys).order_by("attempt"):
-        of_message[reply.message_id] = reply
-    for reply in rows(Reply).filter(answer_id__in=keys):
-        if reply.answer_id is not None:
-            of_message[reply.answer_id] = reply
-    return [
-        MessageFacts(
-            message_id=str(message.pk),
-            session_id=str(message.session_id),
-            seq=message.seq,
-            sender=message.sender,
-            content=message.content,
-            created_at=message.created_at,
-            client_ref=message.client_ref,
-            model_id=message.model_id,
-            metadata=message.metadata,
-            reply=reply_facts(of_message[message.pk]) if message.pk in of_message else None,
-        )
-        for message in messages
-    ]
-
-
-def reply_facts(reply: Reply) -> ReplyFacts:
-    return ReplyFacts(
-        reply_id=str(reply.pk),
-        state=reply.state,
-        in_reply_to=str(reply.message_id),
-        model_id=reply.model_id,
-        error=reply.error,
-        text=reply.text,
-    )

@@ -11,6 +11,7 @@ from prometheus_client.registry import REGISTRY, Collector
 
 CONNECTIONS = Gauge("chat_connections", "Open connections of this process.")
 JOURNAL_WAITING = Gauge("chat_journal_waiting", "Messages and other writes that wait for their commit.")
+PROVIDERS_ABANDONED = Gauge("chat_providers_abandoned", "Providers that go on although their replies have ended.")
 QUERIES_WAITING = Gauge("chat_queries_waiting", "Look-ups of sockets that wait for a thread.")
 REPLIES_RUNNING = Gauge("chat_replies_running", "Replies being written in this process.")
 

@@ -1,7 +1,7 @@
 """Finds the servers that tests start, and installs the missing ones where that needs no questions.
 
-With apt-get and root, or sudo without a password, they are installed. Otherwise their tests are skipped and the reason
-is told at the end; under CI=true that is a failure.
+With apt-get and root, or sudo without a password, they are installed. Otherwise `make test` skips their tests and tells
+the reason at the end (under CI=true that is a failure); `make soak` and `make bench` end with it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.services.postgres import find_postgres
 from tests.services.redis import find_redis
 
+APT_WAIT_S = 300.0  # for another apt-get, of another run or of the system: it may have much to install
+APT_POLL_S = 2.0
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -54,28 +58,53 @@ def install_missing(parts: list[Part]) -> dict[str, str]:
     missing = [part for part in parts if part.find() is None]
     if not missing:
         return {}
-    packages = [part.package for part in missing]
-    reason = _install(packages)
-    advice = f"apt install {' '.join(packages)}"
-    return {part.name: reason or f"{advice} did not bring it" for part in missing if part.find() is None}
+    reason = _install([part.package for part in missing]) or "it did not bring it"
+    missing = [part for part in missing if part.find() is None]
+    advice = f"on Debian: apt install {' '.join(part.package for part in missing)}"
+    return {part.name: f"{reason} ({advice})" for part in missing}
+
+
+def require(parts: list[Part], what: str) -> None:
+    """Install those parts that are not there, for a command that is nothing without them.
+
+    Raises:
+        SystemExit: One is still missing; one sentence tells what, why, and how to get it.
+    """
+    missing = install_missing(parts)
+    if missing:
+        sys.exit(f"{what} needs {' and '.join(missing)}: {next(iter(missing.values()))}")
 
 
 def _install(packages: list[str]) -> str | None:
     """Install Debian packages without a question; why not, or None."""
-    advice = f"apt install {' '.join(packages)}"
     if shutil.which("apt-get") is None:
         return "not installed, and there is no apt-get here"
     prefix = _as_root()
     if prefix is None:
-        return f"not installed, and neither root nor sudo without a password: {advice}"
-    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+        return "not installed, and neither root nor sudo without a password"
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
         print(f"==> apt-get {' '.join(command)}", flush=True)
-        done = subprocess.run([*apt, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = _when_free([*apt, *command])
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
             return f"apt-get {command[0]} failed: {' '.join(last)}"
     return None
+
+
+def _when_free(apt: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run apt-get; while another one holds its locks, say so and wait. Its own option for that knows one lock only."""
+    until = time.monotonic() + APT_WAIT_S
+    is_told = False
+    while True:
+        done = subprocess.run(apt, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        is_busy = done.returncode and "Could not get lock" in done.stderr
+        if not is_busy or time.monotonic() > until:
+            return done
+        if not is_told:
+            is_told = True
+            print("==> another apt-get is at work: waiting for it", flush=True)
+        time.sleep(APT_POLL_S)
 
 
 def _as_root() -> list[str] | None:

@@ -5,58 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from datetime import timedelta
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
 from chat import jobs
-from chat.entries import Draft
-from chat.journal import Journal
-from chat.models import ChatMessage, ChatSession, Reply
+from chat.models import ChatSession
 from errors.exceptions import ChatError
+from tests.chat.journals import draft, stored
 from tests.chat.locks import nobody_else_writes
-from tests.environment import database_kind
 from tests.waiting import in_time
-
-
-@pytest.fixture
-async def journal():
-    made = Journal(runner="this-process")
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-async def other_journal():
-    """Another process's, as the database sees it."""
-    made = Journal(runner="other-process")
-    yield made
-    await made.aclose()
 
 
 @pytest.fixture
 def quiet_session(alice):
     """A session of alice's in which no assistant answers."""
     return ChatSession.objects.create(owner_id=alice.user_id, assistant_enabled=False)
-
-
-def draft(person, content="hello", **fields):
-    return Draft(user_id=person.user_id, content=content, **fields)
-
-
-@sync_to_async
-def stored(session_id):
-    return list(ChatMessage.objects.filter(session_id=session_id).order_by("seq").values_list("seq", "content"))
-
-
-@sync_to_async
-def replies(**filters):
-    return list(Reply.objects.filter(**filters).order_by("attempt"))
 
 
 class TestGrouping:
@@ -210,92 +176,6 @@ class TestFaults:
         await journal.append(draft(alice, session_id=str(quiet_session.pk)))
         await journal.aclose()
         assert not [thread for thread in threading.enumerate() if thread.name == "chat-journal"]
-
-
-class TestReplies:
-    async def test_three_at_once_are_three_on_two_processes(self, alice, journal, other_journal):
-        results = await asyncio.gather(
-            *((journal, other_journal)[n % 2].append(draft(alice, ref=f"r{n}")) for n in range(10)),
-            return_exceptions=True,
-        )
-        refused = [result for result in results if isinstance(result, ChatError)]
-        assert len(refused) == 7
-        assert {(error.spec.code, error.spec.name) for error in refused} == {("TOO_MANY_REQUESTS", "TOO_MANY_ANSWERS")}
-        assert len(await replies()) == 3
-
-    async def test_ending_again_returns_the_end_that_was_stored(self, alice, journal):
-        asked = await journal.append(draft(alice))
-        first = await journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An answer.").future
-        again = await journal.end_reply(asked.session_id, asked.reply_id, state="failed", text="").future
-        assert again == first
-        assert (first.state, first.seq) == ("complete", 2)
-        assert await stored(asked.session_id) == [(1, "hello"), (2, "An answer.")]
-
-    async def test_only_the_process_that_runs_it_can_end_it(self, alice, journal, other_journal):
-        asked = await journal.append(draft(alice))
-        ended = await other_journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="Mine!").future
-        assert ended is None
-        assert await other_journal.checkpoint(asked.reply_id, "Mine!") is None
-        assert await journal.checkpoint(asked.reply_id, "An ans") is False
-
-    async def test_one_process_takes_over_what_is_left_and_the_first_loses_it(
-        self, alice, journal, other_journal, configure
-    ):
-        configure(lease_s=0.05)
-        asked = await journal.append(draft(alice, ref="r1"))
-        await journal.checkpoint(asked.reply_id, "An ans")
-        configure(lease_s=15)
-        orphans = []
-        while not orphans:
-            orphans = await other_journal.claim_orphans()
-        ((orphan,)) = orphans
-        assert (orphan.reply_id, orphan.text, orphan.client_ref) == (asked.reply_id, "An ans", "r1")
-        assert await journal.claim_orphans() == []
-        assert await journal.checkpoint(asked.reply_id, "An answer") is None
-        assert await journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An").future is None
-        ended = await other_journal.end_reply(
-            asked.session_id, asked.reply_id, state="partial", text=orphan.text
-        ).future
-        assert ended.seq == 2
-
-    @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
-    async def test_a_process_whose_clock_is_wrong_takes_over_nothing_and_loses_nothing(
-        self, alice, journal, other_journal, monkeypatch, wrong_by
-    ):
-        real = timezone.now
-        asked, renewed = [await journal.append(draft(alice, ref=f"r{n}")) for n in range(2)]
-        monkeypatch.setattr(timezone, "now", lambda: real() + wrong_by)
-        if database_kind() == "postgresql":  # SQLite's clock is that of the machine, and so of all its processes
-            begun = await journal.append(draft(alice, ref="r2"))
-            assert begun.reply_id
-        await journal.checkpoint(renewed.reply_id, "An ans")
-        assert await other_journal.claim_orphans() == []
-        monkeypatch.setattr(timezone, "now", real)
-        assert await other_journal.claim_orphans() == []
-        leases = {str(reply.pk): reply.lease_until - real() for reply in await replies()}
-        assert all(timedelta(0) < left <= timedelta(seconds=15) for left in leases.values()), leases
-        assert asked.reply_id in leases
-
-    async def test_retries_that_come_together_get_one_reply(self, alice, journal, other_journal):
-        asked = await journal.append(draft(alice))
-        await journal.end_reply(asked.session_id, asked.reply_id, state="failed", text="").future
-        results = await asyncio.gather(
-            *(
-                each.retry(asked.session_id, asked.message_id, alice.user_id, "")
-                for each in (journal, journal, other_journal, other_journal)
-            )
-        )
-        assert sorted(result.is_new for result in results) == [False, False, False, True]
-        assert len({result.reply_id for result in results}) == 1
-        assert [reply.attempt for reply in await replies()] == [1, 2]
-
-    async def test_the_end_of_a_reply_waits_for_the_database(self, alice, journal):
-        asked = await journal.append(draft(alice))
-        async with nobody_else_writes():
-            job = journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="An answer.")
-            await asyncio.wait({job.future}, timeout=0.3)
-            assert not job.future.done()
-        assert (await job.future).seq == 2
 
 
 def break_next_commit(monkeypatch, *, is_stored):

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -144,6 +145,28 @@ class TestFigures:
         await device.close()
         await reaches("chat_replies_running", before["chat_replies_running"])
         await reaches("chat_connections", before["chat_connections"])
+
+    async def test_providers_that_do_not_end(self, alice, monkeypatch):
+        release = asyncio.Event()
+
+        async def deaf(self: Any, request: Any) -> Any:
+            yield "so far"
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+
+        monkeypatch.setattr(DemoBackend, "stream", deaf)
+        before = await figures()
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await device.expect("ai_response", reply_id=ack["reply_id"])
+        await device.send("stop", reply_id=ack["reply_id"])
+        await device.expect("ai_response", reply_id=ack["reply_id"], state="stopped")
+        await reaches("chat_providers_abandoned", before["chat_providers_abandoned"] + 1)
+        assert (await figures())["chat_replies_running"] == before["chat_replies_running"]
+        release.set()
+        await reaches("chat_providers_abandoned", before["chat_providers_abandoned"])
+        await device.close()
 
     async def test_what_waits_for_the_journal(self, alice, monkeypatch):
         device = await alice.connect()

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
-from chat import protocol, runtime, testing
+from chat import communicator, protocol, runtime, testing
 from chat.testing import aclose, failing_handler, failing_provider, failing_registration, log_in
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
@@ -160,6 +160,6 @@ class TestAFailedExpectation:
             raise OSError("gone")
 
         async with log_in(user) as carol:
-            monkeypatch.setattr(testing, "get_default_application", lambda: die)
+            monkeypatch.setattr(communicator, "get_default_application", lambda: die)
             with pytest.raises(OSError, match="gone"):
                 await type(carol)(carol.cookie).open()

@@ -8,38 +8,22 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from tests.faults import soak
+from tests.faults import shapes, soak
+from tests.faults.shapes import Shape
 from tests.faults.verdict import NUMBERS, Verdict
-from tests.services.postgres import find_postgres
-from tests.services.redis import find_redis
+from tests.install import require
 
 SHOWN = 40  # findings on the screen; all are in the folder
 
 
-def shapes() -> list[dict[str, object]]:
-    """The deployments to soak, from the environment."""
-    chosen = {name: os.environ.get(name, "") for name in ("DATABASE", "PROCESSES", "REDIS")}
-    if not any(chosen.values()):
-        both: list[dict[str, object]] = [{"database": "sqlite", "processes": 1, "has_redis": False}]
-        if find_postgres() and find_redis():
-            both.append({"database": "postgresql", "processes": 2, "has_redis": True})
-        else:
-            print("PostgreSQL or Redis is not installed: only SQLite with one process")
-        return both
-    database = chosen["DATABASE"] or "sqlite"
-    processes = int(chosen["PROCESSES"] or (2 if database == "postgresql" else 1))
-    has_redis = chosen["REDIS"] == "1" or (not chosen["REDIS"] and processes > 1)
-    if database not in ("sqlite", "postgresql") or (processes > 1 and not has_redis):
-        sys.exit("DATABASE is sqlite or postgresql; more than one process needs REDIS=1")
-    return [{"database": database, "processes": processes, "has_redis": has_redis}]
-
-
 def main() -> int:
     seconds, seed = float(os.environ.get("SECONDS") or 60), int(os.environ.get("SEED") or 1)
-    chosen = shapes()
+    chosen = shapes.choose(os.environ)
+    require(shapes.needs(chosen), "make soak")
     verdicts: list[Verdict] = []
     for shape in chosen:
         verdicts.append(_run(shape, seconds / len(chosen), seed))
@@ -48,18 +32,18 @@ def main() -> int:
     return 1 if any(total[name] for name in NUMBERS) else 0
 
 
-def _run(shape: dict[str, object], seconds: float, seed: int) -> Verdict:
+def _run(shape: Shape, seconds: float, seed: int) -> Verdict:
     folder = Path(tempfile.mkdtemp(prefix="switchboard-soak-"))
     folder.chmod(0o755)
     began = time.monotonic()
-    words = ", ".join(f"{name} {value}" for name, value in shape.items())
+    words = ", ".join(f"{name} {value}" for name, value in asdict(shape).items())
     print(f"==> soak: {words}; {seconds:g} s, seed {seed}", flush=True)
 
     def report(text: str) -> None:
         print(f"[{time.monotonic() - began:6.1f}] {text}", flush=True)
 
     variables = {name: value for name, value in os.environ.items() if name.startswith(("CHAT_", "ERRORS_"))}
-    found, run = soak.run(folder, seconds=seconds, seed=seed, variables=variables, report=report, **shape)  # type: ignore[arg-type]
+    found, run = soak.run(folder, seconds=seconds, seed=seed, variables=variables, report=report, **asdict(shape))
     print("--- recovery: seconds from healing to the first ack (median, worst, times)")
     for name, times in sorted(run.recoveries.items()):
         print(f"    {name:<60} {median(times):6.2f} {max(times):6.2f} {len(times):4}")

@@ -14,12 +14,12 @@ import pytest
 from chat import missed, push, repair, runtime
 from chat.encoded import Encoded
 from chat.handlers import resume
+from chat.history import MessageFacts
 from chat.llm.demo import DemoBackend
 from chat.missed import Missed
 from chat.models import ChatMessage, Reply
 from chat.progress import Progress
 from chat.reply_progress import ReplyProgress
-from chat.sessions import MessageFacts
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_UNAVAILABLE
 from tests.walks.stored import quiet_session

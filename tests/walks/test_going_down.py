@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from chat import runtime
+from chat.models import Reply
 from tests.people import Device
 
 
@@ -45,3 +46,24 @@ async def test_asked_twice(alice):
     await asyncio.gather(*going)
     await current.aclose()
     assert [frame["type"] for frame in device.received].count("goodbye") == 1
+
+
+async def test_going_down_tells_everybody_and_keeps_the_text(alice, configure, failures):
+    """`goodbye`, the running answer interrupted, close 4000; then nothing of the runtime is left."""
+    configure(fault_commands=True)
+    device = await alice.connect()
+    ack = await device.say("/fault slow", ref="r1")
+    await device.expect("ai_response", reply_id=ack["reply_id"])
+    before = asyncio.all_tasks()
+
+    await runtime.current().aclose(grace_s=5)
+
+    goodbye = await device.expect("goodbye")
+    assert (goodbye["reason"], goodbye["reconnect_in"] > 0) == ("restarting", True)
+    frame = await device.expect("error", reply_id=ack["reply_id"])
+    assert (frame["error"]["code"], frame["error"]["outcome"]) == ("REPLY_INTERRUPTED", "partial")
+    assert await device.expect_close() == 4000
+    assert (await Reply.objects.aget(pk=ack["reply_id"])).state == "partial"
+    await device.close()
+    left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() & before}
+    assert not {name for name in left if name.startswith(("Hub.", "Replies.", "Runtime.", "ReplyStream."))}
