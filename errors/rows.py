@@ -84,8 +84,8 @@ class RowWriter:
                 self._is_flushing = False
 
     def _run(self) -> None:
-        # A pool waits longer and longer after an outage, and the process may end meanwhile. And people wait for SQLite's
-        # write lock: a hundred rows are not worth a sync while it is held.
+        # A pool waits longer and longer after an outage, and the process may end meanwhile. And people wait for the
+        # write lock of SQLite: a hundred rows are not worth a sync while it is held.
         use_own_connections(syncs_commits=False)
         while True:
             batch = self._next_batch()
