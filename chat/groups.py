@@ -12,9 +12,12 @@ from typing import Any
 import msgspec
 
 from chat import protocol
+from chat.encoded import Encoded
 
 EVENT = "chat.frames"
 HUBS = "chat.hubs"  # every process: what concerns all of them, and busy moments in one message
+
+MAX_PUSHED_BYTES = 524_288  # of one frame; over 1 MiB the server ends the connection instead of sending it
 
 _PUSHABLE = protocol.Notification | protocol.UserMessageFrame | protocol.AiResponse | protocol.Typing
 
@@ -37,14 +40,21 @@ def of_hub(hub_id: str) -> str:
     return f"chat.hub.{hub_id}"
 
 
-def read_event(event: dict[str, Any]) -> tuple[str, list[protocol.Frame]]:
+def read_event(event: dict[str, Any]) -> tuple[str, list[Encoded]]:
     """Return the session and the frames of an event that a host project sent.
 
     Raises:
-        msgspec.ValidationError: The event or one of its frames is not of the documented shape.
+        msgspec.ValidationError: The event or one of its frames is not of the documented shape, or too long, or no text.
     """
     public = msgspec.convert(event, _PublicEvent)
-    frames: list[protocol.Frame] = []
+    frames = []
     for raw in public.frames:
-        frames.append(msgspec.convert({**raw, "session_id": public.session_id}, _PUSHABLE))
+        frame = msgspec.convert({**raw, "session_id": public.session_id}, _PUSHABLE)
+        try:
+            encoded = Encoded.plain(frame)
+        except UnicodeEncodeError as exc:
+            raise msgspec.ValidationError("a lone surrogate in a pushed frame") from exc
+        if (size := len(encoded.text.encode())) > MAX_PUSHED_BYTES:
+            raise msgspec.ValidationError(f"a pushed frame has at most {MAX_PUSHED_BYTES} bytes, not {size}")
+        frames.append(encoded)
     return public.session_id, frames

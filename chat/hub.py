@@ -250,7 +250,7 @@ class Hub:
             recorder.record(refused, context).settle(None, deliveries=0)
             return
         for frame in frames:
-            self._deliver(groups.of_session(session_id), Encoded.plain(frame), None)
+            self._deliver(groups.of_session(session_id), frame, None)
 
 
 def _ignore(_: Any = None) -> None:

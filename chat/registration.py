@@ -46,6 +46,8 @@ class RegistrationMiddleware:
 
     # They name their session by a reply or message of it.
     _INDIRECT = frozenset({protocol.Stop, protocol.Retry})
+    # Their own answers tell how far the session has come.
+    _SEEING = (protocol.UserMessage, protocol.Resume)
 
     def _is_registered(self, session_id: str | UnsetType) -> bool:
         """Whether there is nothing to do: no session is named, or the connection is with it already."""
@@ -65,3 +67,6 @@ class RegistrationMiddleware:
             if is_nearly_idle(session):
                 await threads.run(mark_seen, [session_id])
             connection.register(session_id, session.last_seq)
+            if not isinstance(message, self._SEEING):
+                # What was said after the look above and before the join was heard by nobody.
+                connection.runtime.heartbeat.look_at((connection,))

@@ -56,7 +56,7 @@ class Failure:
         on_settled: Called once, when the failure is settled. The recorder's.
     """
 
-    kind: type[Exception]
+    kind: type[BaseException]
     spec: ErrorSpec
     context: RouteContext
     report: report.Report
@@ -73,7 +73,7 @@ class Failure:
     on_settled: Callable[[Failure], None] | None = None
 
     @classmethod
-    def of(cls, exc: Exception, context: RouteContext) -> Failure:
+    def of(cls, exc: BaseException, context: RouteContext) -> Failure:
         error = translator.translate(exc, context.stage)
         return cls(
             kind=type(exc),
@@ -90,7 +90,7 @@ class Failure:
         )
 
     @classmethod
-    def bare(cls, exc: Exception, context: RouteContext) -> Failure:
+    def bare(cls, exc: BaseException, context: RouteContext) -> Failure:
         """Return what can be said of `exc` without looking at its words: for when describing it has failed."""
         return cls(
             kind=type(exc),

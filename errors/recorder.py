@@ -21,7 +21,7 @@ from errors.rows import row_writer
 log = get_logger("errors")
 
 
-def record(exc: Exception, context: RouteContext) -> Failure:
+def record(exc: BaseException, context: RouteContext) -> Failure:
     """Log, count and queue `exc`, and return the failure for whoever tells the person. Never raises, never waits.
 
     The row is written once the teller has called `Failure.settle`.
@@ -40,7 +40,7 @@ def record(exc: Exception, context: RouteContext) -> Failure:
     return failure
 
 
-def _write_line(failure: Failure, exc: Exception) -> None:
+def _write_line(failure: Failure, exc: BaseException) -> None:
     spec, context, report = failure.spec, failure.context, failure.report
     level = conf.errors().log_levels.get(spec.category.value, "error")
     facts = {
@@ -80,7 +80,7 @@ _root = lazy(lambda report: report.root, str)
 _traceback = lazy(lambda report: report.traceback, str)
 
 
-def _count(failure: Failure, exc: Exception) -> None:
+def _count(failure: Failure, exc: BaseException) -> None:
     spec = failure.spec
     _counter(spec.code, spec.category.value, failure.context.stage.value).inc()
 
@@ -90,7 +90,7 @@ def _counter(code: str, category: str, stage: str) -> Counter:
     return metrics.FAILURES.labels(code, category, stage)
 
 
-def _queue_row(failure: Failure, exc: Exception) -> None:
+def _queue_row(failure: Failure, exc: BaseException) -> None:
     if conf.errors().enabled:
         row_writer.put(failure)
 

@@ -74,7 +74,7 @@ class TestProtocol:
         session_id, frames = groups.read_event(event)
         assert groups.of_session(session_id).startswith("chat.session.")
         assert f"`{groups.of_session('<session_id>')}`" in PROTOCOL
-        assert [tag(type(frame)) for frame in frames] == ["notification"]
+        assert [frame.kind for frame in frames] == ["notification"]
 
     def test_every_json_block_is_an_example(self) -> None:
         assert len(JSON_BLOCK.findall(PROTOCOL)) == len(EXAMPLES)

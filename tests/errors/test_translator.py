@@ -100,15 +100,24 @@ def test_every_error_of_django_db_is_a_database_error():
 class TestWhatIsNoFailure:
     """Channels steers consumers with exceptions, and asyncio cancels with one: those pass through unrecorded."""
 
-    @pytest.mark.parametrize(
-        "signal", [StopConsumer, AcceptConnection, DenyConnection, asyncio.CancelledError, KeyboardInterrupt]
-    )
+    @pytest.mark.parametrize("signal", [StopConsumer, AcceptConnection, DenyConnection, KeyboardInterrupt])
     async def test_passes(self, signal, log_lines):
         async def step(message: object, context: RouteContext) -> None:
             raise signal
 
         with pytest.raises(signal):
             await ErrorMiddleware(step)(None, RouteContext(Stage.ROUTE))
+        assert log_lines == []
+
+    async def test_our_own_cancellation_passes(self, log_lines):
+        async def step(message: object, context: RouteContext) -> None:
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(ErrorMiddleware(step)(None, RouteContext(Stage.ROUTE)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert log_lines == []
 
     async def test_success_is_no_failure(self, log_lines):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from channels.layers import get_channel_layer
 
-from chat import missed, push, repair, runtime
+from chat import groups, missed, push, repair, runtime
 from chat.encoded import Encoded
 from chat.handlers import resume
 from chat.history import MessageFacts
@@ -124,8 +127,55 @@ class TestWhatIsPushed:
         assert third["seq"] == 3
         await phone.expect("user_message", content="really third")
 
+    @pytest.mark.parametrize("content", ["\ud800", "x" * (groups.MAX_PUSHED_BYTES + 1)], ids=["no text", "too long"])
+    async def test_what_cannot_be_sent_is_refused_and_costs_no_connection(self, alice, content, failures):
+        device = await alice.connect()
+        session_id = (await device.say("hello", ref="r1"))["session_id"]
+        pushed = {"type": "notification", "content": content, "metadata": {}}
+        with pytest.raises(msgspec.ValidationError):
+            await push.abroadcast(session_id, pushed)
+        # Past `push`, as anybody may.
+        event = {"type": groups.EVENT, "session_id": session_id, "frames": [pushed]}
+        await get_channel_layer().group_send(groups.of_session(session_id), event)
+        await push.abroadcast(session_id, {"type": "notification", "content": "last", "metadata": {}})
+        await device.expect("notification", content="last")
+        assert [row.code for row in await failures()] == ["INVALID_FORMAT"]
+
+    @pytest.mark.parametrize("spelled", [uuid.UUID, str.upper, "{{{}}}".format], ids=["a key", "capitals", "braces"])
+    async def test_a_session_is_found_by_every_spelling_of_its_id(self, alice, spelled):
+        device = await alice.connect()
+        session_id = (await device.say("hello", ref="r1"))["session_id"]
+        await push.abroadcast(spelled(session_id), {"type": "notification", "content": "hi", "metadata": {}})
+        assert (await device.expect("notification", content="hi"))["session_id"] == session_id
+
+    async def test_who_names_no_session_is_told(self):
+        with pytest.raises(ValueError, match="badly formed"):
+            await push.abroadcast("the shop", {"type": "notification", "metadata": {}})
+
 
 class TestWhoIsBehind:
+    async def test_sees_what_was_said_while_it_was_let_in(self, alice, configure, monkeypatch):
+        """Between the look at the session and the join nothing of it is heard."""
+        laptop = await alice.connect()
+        session_id = await quiet_session(alice.user_id, 1)
+        await laptop.say("one", ref="r1", session_id=session_id)
+        ownership, is_found, go_on = runtime.current().ownership, asyncio.Event(), asyncio.Event()
+        find = ownership.find
+
+        async def slow(*whose):
+            found = await find(*whose)
+            is_found.set()
+            await go_on.wait()
+            return found
+
+        monkeypatch.setattr(ownership, "find", slow)
+        phone = await alice.connect()  # its pipeline asks the slow one
+        await phone.send("typing_indicator", session_id=session_id)
+        await is_found.wait()
+        second = await laptop.say("two", ref="r2", session_id=session_id)
+        go_on.set()
+        await phone.expect("user_message", seq=second["seq"], content="two")
+
     async def test_sees_the_question_of_its_own_retry(self, alice, configure):
         """The `ack` of a retry has the number of an old message, which this device may not have yet."""
         configure(resume_page=5)

@@ -29,6 +29,39 @@ async def _raise_unknown(connection, message):
     raise ZeroDivisionError(CANARY)
 
 
+class Panic(BaseException):
+    """As a library in another language raises it."""
+
+
+async def _panic(connection, message):
+    raise Panic(CANARY)
+
+
+async def _exit(connection, message):
+    raise SystemExit(CANARY)
+
+
+async def _await_what_somebody_cancelled(connection, message):
+    task = asyncio.create_task(asyncio.sleep(10))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("handler", [_panic, _exit, _await_what_somebody_cancelled])
+async def test_what_is_no_exception_is_a_failure_all_the_same(alice, monkeypatch, failures, handler):
+    """Let through, it would end the socket without a word, or the server."""
+    device = await alice.connect()
+    with monkeypatch.context() as patch:
+        patch.setitem(router.HANDLERS, protocol.Ping, handler)
+        await device.send("ping", ref="r1")
+        frame = await device.expect("error", ref="r1")
+    assert frame["error"]["code"] == "SERVICE_ERROR"
+    check_public(frame, CANARY, "Panic", "Cancelled")
+    await device.send("ping", ref="r2")
+    await device.expect("pong", ref="r2")
+    assert [row.reference for row in await failures()] == [frame["error"]["reference"]]
+
+
 @pytest.mark.parametrize("local_delivery", [True, False], ids=["local delivery", "through the layer"])
 class TestReadPump:
     @pytest.mark.parametrize(
