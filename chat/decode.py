@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Union
 
 import msgspec
@@ -28,8 +29,10 @@ MAX_INTEGER = 2**53  # what JavaScript counts exactly
 _MAX_METADATA_KEYS = 20
 _MAX_METADATA_KEY_CHARS = 64
 _MAX_METADATA_VALUE_CHARS = 500
+_MAX_REF_CHARS = 64
 _MAX_TEXTS = 20  # of a refused frame, kept apart from its record
 _ID = re.compile(r"[A-Za-z0-9_-]+")
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # NUL, and halves of a character
 # At the end: what stands before it quotes input.
 _FIELD_AT_FAULT = re.compile(r" - at `(?:key` in `)?\$\.([A-Za-z_]\w*)[^`]*`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -98,12 +101,12 @@ def read_envelope(text: str | None) -> Envelope:
         return replace(_read_head(text), texts=(text,))  # no JSON, or an integer of more digits than Python reads
     if not isinstance(raw, dict):
         return Envelope(texts=(text,))
-    said = [value for key, value in raw.items() if isinstance(value, str) and key not in _Head.__struct_fields__]
+    said = protocol.texts_in([value for key, value in raw.items() if key not in _Head.__struct_fields__])
     return Envelope(
         type=_short_text(raw.get("type"), 64),
-        ref=_short_text(raw.get("ref"), 64),
+        ref=_ref(raw.get("ref")),
         session_id=_short_text(raw.get("session_id"), 128),
-        texts=tuple(said[:_MAX_TEXTS]),
+        texts=tuple(islice(said, _MAX_TEXTS)),
     )
 
 
@@ -116,21 +119,29 @@ def _read_head(text: str) -> Envelope:
     try:
         head = _head_decoder.decode(text)
         return Envelope(
-            type=_short_raw(head.type, 64), ref=_short_raw(head.ref, 64), session_id=_short_raw(head.session_id, 128)
+            type=_short_text(_short_value(head.type, 64), 64),
+            ref=_ref(_short_value(head.ref, _MAX_REF_CHARS)),
+            session_id=_short_text(_short_value(head.session_id, 128), 128),
         )
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return Envelope()
 
 
-def _short_raw(raw: msgspec.Raw, limit: int) -> str | None:
+def _short_value(raw: msgspec.Raw, limit: int) -> Any:
     raw_bytes = memoryview(raw)
     # A character takes twelve bytes at most, as a pair of escapes.
-    return _short_text(msgspec.json.decode(raw_bytes), limit) if 0 < len(raw_bytes) <= 12 * limit + 2 else None
+    return msgspec.json.decode(raw_bytes) if 0 < len(raw_bytes) <= 12 * limit + 2 else None
 
 
 def _short_text(value: Any, limit: int) -> str | None:
     is_fit = isinstance(value, str) and 0 < len(value) <= limit and value.isprintable()
     return value if is_fit else None
+
+
+def _ref(value: Any) -> str | None:
+    """What would be taken as a `ref`: the answer must be found by it."""
+    is_fit = isinstance(value, str) and 0 < len(value) <= _MAX_REF_CHARS and not value.isspace()
+    return value if is_fit and not _UNSENDABLE.search(value) else None
 
 
 def _violation(words: str) -> ChatError:
@@ -159,7 +170,7 @@ class TextRule:
 
 
 _TEXT_FIELDS = {
-    "ref": TextRule(64),
+    "ref": TextRule(_MAX_REF_CHARS),
     "session_id": TextRule(128, is_id=True),
     "reply_id": TextRule(128, is_id=True),
     "message_id": TextRule(128, is_id=True),

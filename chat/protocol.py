@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -45,6 +47,21 @@ def pieces(content: str, start: int = 0) -> list[tuple[int, str]]:
     return [(offset, content[offset : offset + PIECE_CHARS]) for offset in offsets]
 
 
+def texts_in(values: Iterable[Any]) -> Iterator[str]:
+    """Yield every text in these, at any depth; of mappings the values only."""
+    waiting = list(values)
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as members:
+                waiting += members.values()
+            case list() | tuple() | set() | frozenset() as items:
+                waiting += items
+            case Struct() as struct:
+                waiting += msgspec.structs.astuple(struct)
+
+
 # --- What a client sends. Types and presence are checked here; length and range by the table in `decode.py`. ----------
 
 
@@ -59,8 +76,8 @@ class Inbound(Struct, frozen=True, kw_only=True, tag_field="type"):
     @property
     def private_texts(self) -> tuple[str, ...]:
         """What was said: never logged, and replaced wherever an exception quotes it. Here every text but ids."""
-        values = (getattr(self, field) for field in self.__struct_fields__ if not field.endswith(("ref", "_id")))
-        return tuple(value for value in values if isinstance(value, str))
+        named = [field for field in self.__struct_fields__ if field != "ref" and not field.endswith("_id")]
+        return tuple(texts_in([getattr(self, field) for field in named]))
 
 
 class UserMessage(Inbound, frozen=True, kw_only=True, tag="user_message"):
@@ -70,7 +87,7 @@ class UserMessage(Inbound, frozen=True, kw_only=True, tag="user_message"):
 
     @property
     def private_texts(self) -> tuple[str, ...]:
-        return (self.content,)
+        return (self.content,) if self.metadata is UNSET else (self.content, *texts_in([self.metadata]))
 
 
 class Resume(Inbound, frozen=True, kw_only=True, tag="resume"):
@@ -86,6 +103,10 @@ class Retry(Inbound, frozen=True, kw_only=True, tag="retry"):
     message_id: str
     model_id: str | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+
+    @property
+    def private_texts(self) -> tuple[str, ...]:
+        return ()  # `mode` is a word of ours
 
 
 class ModelSelect(Inbound, frozen=True, kw_only=True, tag="model_select"):

@@ -10,11 +10,11 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from redis.asyncio.connection import parse_url
 
 from chat.conf import ChatSettings
 from chat.llm.conf import LlmSettings
@@ -37,10 +37,15 @@ def _port() -> int:
 
 
 def _redis_url() -> str:
-    """Never echoed: it may hold a password."""
+    """Never echoed: it may hold a password. Read as its users will: they first do when somebody connects."""
     url = os.environ.get("REDIS_URL", "").strip()
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ImproperlyConfigured("REDIS_URL must be redis://HOST:PORT/DATABASE, rediss://... or unix://PATH.")
+    try:
+        if url:
+            parse_url(url)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "REDIS_URL must be redis://HOST:PORT/DATABASE, rediss://... or unix://PATH, with %5B for a [ in a password."
+        ) from None
     return url
 
 
@@ -120,7 +125,7 @@ def _database() -> dict[str, Any]:
     VAR_DIR.mkdir(exist_ok=True)  # SQLite makes the file, not its folder
     url = os.environ.get("DATABASE_URL", "").strip() or f"sqlite:///{VAR_DIR / 'switchboard.sqlite3'}"
     # The scheme first: the parser warns of others, and its warning quotes the whole URL with its password.
-    if urlsplit(url).scheme not in {"sqlite", "postgres", "postgresql"}:
+    if url.partition(":")[0] not in {"sqlite", "postgres", "postgresql"}:
         raise ImproperlyConfigured(_DATABASE_URL_SHAPE)
     try:
         database = env.db_url_config(url)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,7 @@ from django.core.signals import setting_changed
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]  # a day; `inf` is no time to wait
 Settings = TypeVar("Settings", bound=msgspec.Struct)
+_SECRET = re.compile(r"secrets?$|password|api_key$|token$")  # settings whose values are never shown
 
 
 class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,9 +95,8 @@ def check(name: str, raw: Mapping[str, Any], kind: type[Settings]) -> Settings:
     except msgspec.ValidationError as exc:
         problem, _, path = str(exc).partition(" - at `$.")
         key = path.rstrip("`").split("[")[0].split(".")[0]
-        raise ImproperlyConfigured(
-            f"{name}[{key!r}] (environment: {name}_{key.upper()}) is {raw.get(key)!r}: {problem}."
-        ) from exc
+        value = "" if _SECRET.search(key) else f" is {raw.get(key)!r}"
+        raise ImproperlyConfigured(f"{name}[{key!r}] (environment: {name}_{key.upper()}){value}: {problem}.") from exc
 
 
 def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress, count
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from django.conf import settings
 
@@ -31,6 +31,10 @@ _MAX_PRIVATE_CHARS = 500_000  # characters looked for in one failure's texts; a 
 _MAX_KEPT_CHARS = 3_000  # characters of words whose redaction is remembered
 _PIECES = re.compile(rf"(?s)(.{{{_SEED}}}).{{0,{_STEP - _SEED}}}")
 
+# Django's own rule for its error page would hide ordinary words too, such as the name of the user model.
+_SECRET_NAME = re.compile(
+    r"(?i)(?:password|passwd|secret|token|(?:api|secret|access|private|signing|encryption)_?key)s?$"
+)
 _QUOTED = r"b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'"
 _HEADERS = r"set-cookie|cookie|(?:proxy-)?authorization"
 # What repeats is bounded, or ends the match: text that a client chose must not cost more than its length.
@@ -67,7 +71,7 @@ class Redactor:
     """
 
     def __init__(self, said: Iterable[str], texts: Sequence[str]) -> None:
-        forms = _forms(said)
+        forms = _forms(said, texts)
         self._shorts = _shorts(forms)
         self._grams = _common_grams([form for form in forms if len(form) >= _GRAM], texts)
 
@@ -100,13 +104,20 @@ def redact_end(text: str, limit: int) -> str:
     return Redactor((), ()).redact_end(text, limit)
 
 
-def _forms(said: Iterable[str]) -> list[str]:
-    """What was said, in every form in which it may be quoted."""
+def _forms(said: Iterable[str], texts: Sequence[str]) -> list[str]:
+    """What was said, in every form in which `texts` may quote it."""
     forms: list[str] = []
     budget = _MAX_PRIVATE_CHARS
+    in_addresses = any("%" in text or "+" in text for text in texts)
+    in_escapes = any(r"\\" in text for text in texts)  # JSON within JSON, or the `repr` of JSON
     for text in said:
         if (text := text[:budget].strip()) and budget > 0:
-            forms += sorted(_escaped(text), key=len, reverse=True)
+            found = _escaped(text)
+            if in_escapes:
+                found |= {outer for inner in found for outer in _escaped(inner)}
+            if in_addresses:
+                found |= {quote(text), quote_plus(text)}
+            forms += sorted(found, key=len, reverse=True)
             budget -= len(text)
     return forms
 
@@ -196,17 +207,29 @@ def _known_secrets(kept: frozenset[str]) -> tuple[str, ...]:
     """`kept`, and the values of this deployment's settings that nobody may read, longest first."""
     values = {settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS), *conf.errors().secrets}
     for database in settings.DATABASES.values():
-        values.add(str(database.get("PASSWORD") or ""))
+        values.add(str(database.get("PASSWORD") or ""))  # whatever its type
     for layer in getattr(settings, "CHANNEL_LAYERS", {}).values():
         for host in layer.get("CONFIG", {}).get("hosts", ()):
             # As channels-redis takes them: a URL, a dict, or a (host, port) tuple.
             facts = host if isinstance(host, dict) else {"address": host if isinstance(host, str) else ""}
             values |= {_password_of(str(facts.get("address", ""))), str(facts.get("password") or "")}
-    values.add(_password_of(getattr(settings, "REDIS_URL", "") or ""))
-    values |= kept
+    values |= set(_hidden_settings()) | kept
     values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
     values |= {form for value in values for form in _escaped(value)}
     return tuple(sorted((value for value in values if len(value) >= MIN_SECRET_CHARS), key=len, reverse=True))
+
+
+def _hidden_settings() -> Iterator[str]:
+    """The texts of all settings whose names say that they are secret, at any depth, and the passwords of addresses."""
+    waiting = [(name, getattr(settings, name)) for name in dir(settings) if name.isupper()]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [(str(key), entry) for key, entry in value.items()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting += [(name, entry) for entry in value]
+        elif isinstance(value, str):
+            yield value if _SECRET_NAME.search(name) else _password_of(value)
 
 
 def _password_of(url: str) -> str:

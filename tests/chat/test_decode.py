@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -42,8 +43,9 @@ def test_anything_is_a_message_within_the_limits_or_a_validation_error(text):
         _check_limits(result)
         assert _is_strict_json(text)
     envelope = decode.read_envelope(text)
-    for told in (envelope.type, envelope.ref, envelope.session_id):
-        assert told is None or (told.isprintable() and told.encode())
+    for told in (envelope.type, envelope.session_id):
+        assert told is None or told.isprintable()
+    assert envelope.ref is None or (envelope.ref.encode() and "\x00" not in envelope.ref)
 
 
 @settings(max_examples=500, deadline=None)
@@ -52,6 +54,15 @@ def test_what_can_be_read_of_a_frame_is_what_the_client_meant(frame: dict[str, A
     """The answer to a refused frame goes out under the ref that it came with, whatever else is wrong with it."""
     envelope = decode.read_envelope(json.dumps({**frame, "ref": "r1", "session_id": "s1", "nan": float("nan")}))
     assert (envelope.ref, envelope.session_id) == ("r1", "s1")
+
+
+@pytest.mark.parametrize("ref", ["tab\u200d1", "\x1b", "a" * 64, " x"])
+def test_every_ref_that_is_taken_is_found_in_a_frame_that_is_refused(ref: str):
+    """The client waits for an answer under it."""
+    assert decode.decode(json.dumps({"type": "ping", "ref": ref})).ref == ref
+    refused = {"type": "user_message", "ref": ref, "metadata": {"note": "for nobody"}}
+    assert decode.read_envelope(json.dumps(refused)).ref == ref
+    assert "for nobody" in decode.read_envelope(json.dumps(refused)).texts
 
 
 @settings(max_examples=300, deadline=None)

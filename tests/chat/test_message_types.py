@@ -162,6 +162,29 @@ class TestTheWalk:
         assert canary not in repr([vars(row) for row in rows])
         await device.close()
 
+    def test_every_text_in_it_was_said_at_any_depth(self):
+        """But for ids; of a name that only ends like one nobody knows."""
+
+        class Visit(protocol.Inbound, frozen=True, kw_only=True, tag="shop.visit"):
+            href: str
+            part: Part
+            answers: list[str]
+            profile: dict[str, str]
+            order_id: str
+
+        visit = Visit(
+            ref="r1",
+            session_id="s1",
+            href="https://shop.example/i-am-ill",
+            part=Part("a wheel"),
+            answers=["yes, I am"],
+            profile={"name": "Eve"},
+            order_id="o1",
+        )
+        assert set(visit.private_texts) == {"https://shop.example/i-am-ill", "a wheel", "yes, I am", "Eve"}
+        said = protocol.UserMessage(content="hello", metadata={"note": "of my illness", "n": 3})
+        assert set(said.private_texts) == {"hello", "of my illness"}
+
     async def test_without_the_setting_the_type_is_unknown(self, alice, session_id):
         device = await alice.connect()
         await device.send("shop.rate_answer", ref="r1", session_id=session_id, stars=5)

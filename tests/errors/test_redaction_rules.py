@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.conf import settings as django_settings
@@ -36,11 +37,10 @@ class TestKnownSecrets:
 
     @pytest.mark.parametrize("secret", ["plain-canary-1", HARD])
     @pytest.mark.parametrize(
-        "place", ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES", "REDIS_URL", "layer", "ERRORS"]
+        "place",
+        ["SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES", "REDIS_URL", "layer", "ERRORS", "mail", "cache", "shop"],
     )
     def test_are_replaced_in_every_form(self, forgotten, secret, place):
-        from urllib.parse import quote
-
         url = f"redis://:{quote(secret, safe='')}@10.0.0.8:6379/0"
         match place:
             case "SECRET_KEY":
@@ -54,6 +54,13 @@ class TestKnownSecrets:
             case "layer":
                 layers = {"default": {"CONFIG": {"hosts": [{"address": url}]}}}
                 forgotten.setattr(django_settings, "CHANNEL_LAYERS", layers)
+            case "mail":
+                forgotten.setattr(django_settings, "EMAIL_HOST_PASSWORD", secret)
+            case "cache":
+                forgotten.setattr(django_settings, "CACHES", {"default": {"LOCATION": [url]}})
+            case "shop":
+                options = {"stores": [{"name": "one", "secret_key": secret}]}
+                forgotten.setattr(django_settings, "SHOP", options, raising=False)
             case "ERRORS":
                 forgotten.setattr(django_settings, place, {"secrets": (secret,)})
                 redaction.conf.errors.cache_clear()
@@ -66,7 +73,8 @@ class TestKnownSecrets:
         """An empty or tiny password would otherwise blot out the whole story."""
         forgotten.setattr(django_settings, "DATABASES", {"a": {"PASSWORD": ""}, "b": {"PASSWORD": "a"}, "c": {}})
         forgotten.setattr(django_settings, "REDIS_URL", "redis://localhost:6379/0")
-        assert redact("a database was away at localhost") == "a database was away at localhost"
+        words = "a database was away at localhost, of auth.User by django.contrib.auth.backends.ModelBackend"
+        assert redact(words) == words
 
     @pytest.mark.parametrize("offset", range(-len(KEY) - 2, 3))
     def test_are_not_shown_in_half_where_the_text_is_cut(self, forgotten, offset):
@@ -107,6 +115,24 @@ class TestMessageText:
         inner = form(said.strip()) if form is str else form(said.strip())[1:-1]  # the quotation marks were not said
         forms = {said.strip(), inner}
         assert not [1 for text in forms for i in range(len(text) - 11) if text[i : i + 12] in left]
+
+    @pytest.mark.parametrize(
+        "said", ["I am ill, and 'they' do not know", "я болен и никто не знает", 'she said "no" to it']
+    )
+    @pytest.mark.parametrize(
+        "quoted",
+        [
+            lambda said: f"400 for url 'https://api.example/?q={quote(said)}'",
+            lambda said: f"400 for url 'https://api.example/?q={quote_plus(said)}&n=1'",
+            lambda said: repr(json.dumps({"content": said})),
+            lambda said: json.dumps({"body": json.dumps({"content": said})}),
+        ],
+        ids=["address", "form", "repr of JSON", "JSON in JSON"],
+    )
+    def test_is_found_in_what_a_library_made_of_it(self, said, quoted):
+        told = redact(f"bad request: {quoted(said)}", (said,))
+        assert TEXT_MARK in told
+        assert quoted(said)[-20:-8] not in told or said.isascii()
 
     def test_of_several_messages_each_is_replaced(self):
         told = redact("first: one two three four, second: five six seven", ("one two three four", "five six seven"))
