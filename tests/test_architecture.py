@@ -26,7 +26,7 @@ FLOORS = [
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
     {"chat.protocol", "chat.database", "chat.origins", "chat.refusal"},
     {"chat.addresses", "chat.redis_gate", "chat.page_modules"},
-    {"chat.limits", "chat.connection_leases"},
+    {"chat.limits", "chat.connection_leases", "chat.static_files"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.encoded", "chat.migrations"},
     {"chat.flood", "chat.flow", "chat.layer_batch", "chat.layer_kinds", "chat.layer_membership", "chat.layer_peers"},
     {"chat.layer_link"},

@@ -167,15 +167,19 @@ def test_plain_http_leads_to_tls(deployment: Deployment) -> None:
 
 
 def test_static_files_come_from_the_folder_compressed(deployment: Deployment) -> None:
-    """Every module of the page, as JavaScript, or a browser would not run it."""
+    """Every module of the page, as JavaScript, or a browser would not run it, and to be kept for good."""
     page = deployment.sign_in().get_text("/chat/")[1]
     modules = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
     assert len(modules) > 40
-    for address in modules:
+    for address, caching in [
+        *((module, "max-age=315360000, public, immutable") for module in modules),
+        ("/static/chat/client.js", "max-age=60, public"),  # its documented name
+    ]:
         request = urllib.request.Request(deployment.url + address, headers={"Accept-Encoding": "gzip"})
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
-            assert answer.headers["Cache-Control"] == "max-age=3600"  # of `expires`: the process would say 60
+            assert answer.headers.get_all("Cache-Control") == [caching]
+            assert "Access-Control-Allow-Origin" not in answer.headers  # nginx's answer, not a process's
             assert "javascript" in answer.headers["Content-Type"]
             assert "Strict-Transport-Security" in answer.headers
 
