@@ -57,8 +57,10 @@ export class Exchange {
     if (message.seq !== undefined) {
       this.seq = message.seq;
       this.#refusal = null;
-    } else {
-      this.#refusal = message.error ? { error: message.error, retryAt: message.retryAt } : null;
+    } else if (!message.error) {
+      this.#refusal = null;
+    } else if (!isSame(this.#refusal, message)) {
+      this.#refusal = { error: message.error, retryAt: message.retryAt ?? null };
     }
     this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
@@ -260,12 +262,18 @@ export class Exchange {
     if (this.isStored) return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
     const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
     const { error, retryAt } = this.#refusal ?? {};
-    if (error && !retryAt) return REFUSED_STATES[error.outcome] ?? "rejected";
+    if (error && (!retryAt || error.outcome === "unknown")) return REFUSED_STATES[error.outcome] ?? "rejected";
     if (isClosed) return needsSignIn ? "signedOut" : "rejected";
     if (!isOpen) return "waiting";
     if (error) return "repeating";
     return isBehind(this) ? "behind" : "sending";
   }
+}
+
+/** Whether a refusal tells nothing new: its card stays, with the focus in it. */
+function isSame(refusal, { error, retryAt }) {
+  const isOld = refusal?.error.reference === error.reference && refusal?.retryAt === (retryAt ?? null);
+  return isOld && refusal?.error.outcome === error.outcome;
 }
 
 /** How an answer ended, if not well. */

@@ -16,9 +16,13 @@ export function listenTo(client, page) {
   listen("state", (detail) => {
     line.show(detail);
     if (line.reference) notices.withdraw(line.reference);
-    if (detail.state !== "open") typing.hide();
     conversation.setConnection(detail);
-    if (detail.state !== "open") return;
+    if (detail.state !== "open") {
+      typing.hide();
+      room.showPending(); // what was on its way may have arrived, or not
+      room.showUnsent();
+      return;
+    }
     room.openAgainIfFailed();
     if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile
   });
