@@ -19,8 +19,8 @@ export function listenTo(client, page) {
     conversation.setConnection(detail);
     if (detail.state !== "open") {
       typing.hide();
-      room.showPending(); // what was on its way may have arrived, or not
-      room.showUnsent();
+      room.messages.show(); // what was on its way may have arrived, or not
+      room.messages.list();
       return;
     }
     room.openAgainIfFailed();
@@ -47,7 +47,7 @@ export function listenTo(client, page) {
     conversation.addMessage(message, { isFresh: true });
     log.showWelcome();
     if (isAnswer) announce(strings.announceReply(message.content));
-    else if (room.isOwn(message.client_ref)) room.openAgainIfFailed();
+    else if (room.messages.has(message.client_ref)) room.openAgainIfFailed();
     else announce(strings.announceOwn(message.content));
   });
 
@@ -67,7 +67,7 @@ export function listenTo(client, page) {
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
     if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
-    if (request === "user_message") room.showUnsent(); // it may be one of them
+    if (request === "user_message") room.messages.list(); // it may be one of them
     let repeatedAt = retryAt;
     if (reply_id) {
       histories.noteEnd(detail);
