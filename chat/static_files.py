@@ -17,8 +17,8 @@ from chat import page_modules
 class HashedStaticFilesStorage(CompressedManifestStaticFilesStorage):
     """Names with a hash in them, also where the page's modules import each other.
 
-    They hold while what `collectstatic` gathered is what is installed. Before it has run, and after an upgrade without
-    it, names are the plain ones, as if there were no hashes.
+    They hold while each file that `collectstatic` gathered is the installed one. Before it has run, and after an
+    upgrade without it, names are the plain ones, as if there were no hashes.
     """
 
     max_post_process_passes = 50  # one for each step of the longest chain of imports; it ends when nothing changes
@@ -43,7 +43,9 @@ class HashedStaticFilesStorage(CompressedManifestStaticFilesStorage):
             paths, manifest_hash = super().load_manifest()
         except ValueError:  # half written: it is being gathered at this moment
             return {}, ""
-        return (paths, manifest_hash) if all(self._is_current(*file, paths) for file in _installed()) else ({}, "")
+        gathered = ((name, path) for name, path in _installed() if name in paths)
+        is_current = all(self._is_copy(name, path) for name, path in gathered)
+        return (paths, manifest_hash) if is_current else ({}, "")
 
     def stored_name(self, name: str) -> str:
         try:
@@ -51,9 +53,9 @@ class HashedStaticFilesStorage(CompressedManifestStaticFilesStorage):
         except ValueError:  # not gathered
             return name
 
-    def _is_current(self, name: str, path: str, paths: dict[str, str]) -> bool:
+    def _is_copy(self, name: str, path: str) -> bool:
         try:
-            return name in paths and filecmp.cmp(path, self.path(name), shallow=False)
+            return filecmp.cmp(path, self.path(name), shallow=False)
         except OSError:
             return False
 

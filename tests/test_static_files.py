@@ -143,12 +143,14 @@ class TestWithoutCollectstatic:
         (folder / file).write_text("as it was in the version before")
         self.assert_plain(open_page)
 
-    def test_a_new_file_counts_as_well(self, gather, open_page, settings, tmp_path):
+    def test_a_file_that_was_left_out_has_its_plain_name_and_the_others_keep_theirs(self, gather, settings, tmp_path):
+        """`collectstatic --ignore`."""
         gather()
         (tmp_path / "more").mkdir()
         (tmp_path / "more" / "new.css").write_text("")
         settings.STATICFILES_DIRS = [tmp_path / "more"]
-        self.assert_plain(open_page)
+        assert static("new.css") == "/static/new.css"
+        assert HASHED.fullmatch(static("chat/page.js"))
 
     def test_what_was_left_half_gathered_is_not_used(self, gather, open_page, drafts, monkeypatch):
         """Copies of the new version beside names of the old one."""
