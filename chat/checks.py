@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from django.apps import apps
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.urls import NoReverseMatch, reverse
 
-from chat import conf, decode
+from chat import conf, decode, page_modules
 from chat.demo_accounts import DEMO_ACCOUNTS
 from chat.llm import registry
 
@@ -107,6 +109,23 @@ def there_is_a_channel_layer(app_configs: Sequence[AppConfig] | None, **kwargs: 
             "CHANNEL_LAYERS has no 'default'.",
             hint='For one process: CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}',
             id="chat.E011",
+        )
+    ]
+
+
+@register()
+def static_files_are_gathered(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A storage that puts hashes into names learns them from `collectstatic`."""
+    if settings.DEBUG or not apps.is_installed("django.contrib.staticfiles"):
+        return []
+    hashed = getattr(staticfiles_storage, "hashed_files", None)
+    if hashed is None or page_modules.ENTRY in hashed:
+        return []
+    return [
+        Warning(
+            "The static files of this version are not gathered, so their names have no hash.",
+            hint="Run `manage.py collectstatic` and restart the servers; until then browsers may mix two versions.",
+            id="chat.W012",
         )
     ]
 

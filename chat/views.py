@@ -26,7 +26,7 @@ from errors.taxonomy import NOT_FOUND
 @login_required(login_url="chat:login")
 def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
-    facts = {"page": _page_facts(request, session_id), "modules": page_modules.names()}
+    facts = {"page": _page_facts(request, session_id), "modules": page_modules.addresses()}
     return render(request, "chat/page.html", facts)
 
 

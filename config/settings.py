@@ -201,13 +201,13 @@ CHANNEL_LAYERS: dict[str, Any] = {
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default="") or VAR_DIR / "static")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns about a missing one at every start
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "chat.static_files.HashedStaticFilesStorage"},
 }
-WHITENOISE_USE_FINDERS = True  # serves what is installed, even before `collectstatic`
+WHITENOISE_USE_FINDERS = True  # under plain names it serves what is installed, with or without `collectstatic`
 LOGIN_URL = "chat:login"
 LOGIN_REDIRECT_URL = "chat:page"
 LOGOUT_REDIRECT_URL = "chat:login"

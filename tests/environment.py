@@ -43,7 +43,7 @@ def sqlite_url(path: Path) -> str:
 
 def clean(environment: dict[str, str]) -> dict[str, str]:
     """A copy without anything that configures Switchboard or a supplier of its."""
-    ours = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "DATABASE_URL", "LOG_LEVEL", "PORT", "LANGUAGE_CODE")
+    ours = {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "DATABASE_URL", "LOG_LEVEL", "PORT", "LANGUAGE_CODE", "STATIC_ROOT"}
     return {
         name: value for name, value in environment.items() if name not in ours and not name.startswith(OWN_PREFIXES)
     }
@@ -65,6 +65,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         "CHAT_SINGLE_PROCESS": "true",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": sqlite_url(scratch / "switchboard.sqlite3"),
+        "STATIC_ROOT": str(scratch / "static"),
     }
     if database_kind() == "postgresql":
         laid["DATABASE_URL"] = inherited_url if is_worker() else start_postgres()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import json
 import os
@@ -9,9 +10,13 @@ import re
 import secrets
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -162,12 +167,36 @@ def test_plain_http_leads_to_tls(deployment: Deployment) -> None:
 
 
 def test_static_files_come_from_the_folder_compressed(deployment: Deployment) -> None:
-    request = urllib.request.Request(f"{deployment.url}/static/chat/page.js", headers={"Accept-Encoding": "gzip"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert answer.headers["Cache-Control"] == "max-age=3600"  # of `expires`: the process would say 60
-        assert "javascript" in answer.headers["Content-Type"]
-        assert "Strict-Transport-Security" in answer.headers
+    """Every module of the page, as JavaScript, or a browser would not run it, and to be kept for good."""
+    page = deployment.sign_in().get_text("/chat/")[1]
+    modules = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    assert len(modules) > 40
+    for address, caching in [
+        *((module, "max-age=315360000, public, immutable") for module in modules),
+        ("/static/chat/client.js", "max-age=60, public"),  # its documented name
+    ]:
+        request = urllib.request.Request(deployment.url + address, headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers.get_all("Cache-Control") == [caching]
+            assert "Access-Control-Allow-Origin" not in answer.headers  # nginx's answer, not a process's
+            assert "javascript" in answer.headers["Content-Type"]
+            assert "Strict-Transport-Security" in answer.headers
+
+
+def test_the_page_comes_over_http_2_and_keeps_its_own_caching(deployment: Deployment) -> None:
+    """Its many small files need one connection. Sockets ask for HTTP/1.1, as the tests below do."""
+    address = urllib.parse.urlsplit(deployment.url)
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection((address.hostname, address.port), timeout=5) as connection,
+        context.wrap_socket(connection, server_hostname=address.hostname) as secured,
+    ):
+        assert secured.selected_alpn_protocol() == "h2"
+    with urllib.request.urlopen(f"{deployment.url}/chat/login/", timeout=5) as answer:
+        assert "no-store" in answer.headers.get_all("Cache-Control")[0]
+        assert len(answer.headers.get_all("Cache-Control")) == 1
 
 
 def test_what_a_client_claims_of_the_proxy_is_not_believed(deployment: Deployment) -> None:
@@ -220,7 +249,8 @@ async def test_one_process_restarts_and_nobody_loses_anything(deployment: Deploy
         await first.expect("ai_response", state="complete", timeout=20)
         await second.send(type="resume", session_id=session_id, last_seq=0, ref="r2")
         await second.expect("resumed", ref="r2")
-        deployment.processes[0].daphne.end(timeout_s=ChatSettings().stop_grace_s + 5)
+        end = deployment.processes[0].daphne.end
+        await asyncio.to_thread(end, timeout_s=ChatSettings().stop_grace_s + 5)  # whose socket it was shows meanwhile
         ended, alive = (first, second) if first.connection.close_code else (second, first)
         assert await ended.closed() == 4000
         assert any(frame["type"] == "goodbye" for frame in ended.received)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from graphlib import TopologicalSorter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -216,6 +217,16 @@ class TestScripts:
             assert (VENDOR / name).parent.joinpath("LICENSE").exists()
             users = [path.name for path in STATIC.rglob("*.js") if name in path.read_text()]
             assert len(users) == 1, users
+
+    def test_import_downwards(self):
+        """No two need each other, not even in a comment: some storages of static files follow these, too, and would
+        never have done with giving both a name."""
+        named = {
+            path: {path.parent.joinpath(name).resolve() for name in re.findall(r'"(\.{1,2}/[^"]+)"', path.read_text())}
+            for path in STATIC.rglob("*.js")
+        }
+        assert len(named) > 40
+        list(TopologicalSorter(named).static_order())
 
     def test_find_every_element_they_name(self, people):
         page = Markup(people("alice").client.get("/chat/").content.decode())

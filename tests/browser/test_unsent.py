@@ -70,11 +70,35 @@ def test_a_message_that_waits_can_be_taken_back_when_its_time_passes_without_a_c
     expect(alice.card).to_contain_text("Sending again")
     expect(alice.card.get_by_role("button", name="Edit")).to_be_disabled()
     wire.cut(4502)
-    alice.expect_state(question, "Not sent yet. Sign in to send it.")
+    alice.expect_state(question, "Perhaps not saved")  # the second sending was not answered
+    expect(alice.card).to_contain_text("It is not certain whether your message was saved.")
     expect(alice.card).not_to_contain_text("Sending again")
     alice.card.get_by_role("button", name="Edit").click()
     expect(alice.box).to_have_value("First")
     expect(alice.questions).to_have_count(1)
+
+
+def test_a_message_that_was_sent_again_is_not_said_to_be_unsent_when_the_connection_breaks(wired, picture):
+    """In the list, too; and it is sent until the server has answered."""
+    alice, wire = wired
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    question = alice.say("First")
+    expect(alice.unsent).to_contain_text("Not sent yet")
+    wire.tell(refusal(BUSY | {"retry_after": 1_000}, ref=wire.lost[-1]["ref"]))
+    alice.expect_state(question, "Not sent yet, trying again")
+    expect(alice.unsent).to_contain_text("Not sent yet")
+    expect(alice.card).to_contain_text("Sending again")
+    expect(alice.card.get_by_role("button", name="Edit")).to_be_disabled()
+    wire.cut()
+    alice.expect_state(question, "Perhaps not saved")
+    expect(alice.card).to_contain_text("It is not certain whether your message was saved.")
+    expect(alice.unsent).to_contain_text("Perhaps not saved")
+    picture(alice.page, "in-doubt")
+    wire.copies_up = lambda frame: 1
+    wire.cut()
+    alice.expect_state(question, "Answered")
+    expect(alice.card).to_have_count(0)
+    expect(alice.unsent).to_have_count(0)
 
 
 def test_a_message_that_waits_can_be_edited(held):

@@ -232,6 +232,22 @@ describe("refusals", () => {
     assert.deepEqual(client.pending(SESSION), []);
   });
 
+  for (const [where, sessionId] of [["in a conversation", SESSION], ["in a new one", undefined]]) {
+    it(`does not say of a message ${where} that it was not sent, when it was sent again and not answered`, () => {
+      const { client, server } = startInSession(3);
+      const { ref, opener } = client.say({ content: "one", sessionId });
+      const pending = () => client.pending(sessionId ?? opener)[0];
+      server.push(refusal(ref, busy));
+      assert.equal(pending().error.outcome, "rejected");
+      clock.pass(1_000);
+      server.close();
+      assert.deepEqual([pending().error.outcome, pending().retryAt], ["unknown", Date.now()]);
+      assert.deepEqual(client.unopened.map(({ error }) => error.outcome), sessionId ? [] : ["unknown"]);
+      client.hold(ref);
+      assert.deepEqual([pending().error.outcome, pending().retryAt], ["unknown", undefined]);
+    });
+  }
+
   it("waits for the person when the repetition is called off, and lets the next message go", () => {
     const { client, server } = startInSession(3);
     const item = client.say({ content: "one", sessionId: SESSION });

@@ -176,7 +176,12 @@ class DaphneServer:
 
     def _lay_environment(self) -> dict[str, str]:
         layer = {"REDIS_URL": self._redis_url} if self._redis_url else {"CHAT_SINGLE_PROCESS": "true"}
-        usual = {"PORT": str(self.port), "CHAT_ALLOWED_ORIGINS": self.origin, "CHAT_FAULT_COMMANDS": "true"}
+        usual = {
+            "PORT": str(self.port),
+            "CHAT_ALLOWED_ORIGINS": self.origin,
+            "CHAT_FAULT_COMMANDS": "true",
+            "STATIC_ROOT": str(self._folder / "static"),  # nothing is gathered there, unless a test does it
+        }
         return server_environment(self.database_url, **(usual | layer | self._variables))
 
     def _launch(self) -> OwnedProcess:

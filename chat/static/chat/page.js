@@ -54,7 +54,7 @@ const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrf
 const log = new LogView(find("log"), find("jump-to-latest"));
 const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,
-  onSend: (content) => room.say(content),
+  onSend: (content) => room.messages.say(content),
   onChange: (text) => room.keepDraft(text),
   onTyping: () => room.current.sessionId && client.typing(room.current.sessionId),
 });
@@ -72,10 +72,10 @@ const models = new ModelPicker(find("conversation-tools"), (modelId) => {
 const conversation = new Conversation(log.list, {
   retry: (messageId, mode) => client.retry(messageId, { mode, modelId: models.value }),
   stop: (replyId) => client.stop(replyId),
-  resend: (ref) => room.resend(ref),
-  hold: (ref) => room.hold(ref),
-  edit: (ref) => room.edit(ref),
-  remove: (ref) => room.remove(ref),
+  resend: (ref) => room.messages.resend(ref),
+  hold: (ref) => room.messages.hold(ref),
+  edit: (ref) => room.messages.edit(ref),
+  remove: (ref) => room.messages.remove(ref),
   chooseModel: () => models.open(),
   startNew: () => room.startNew(),
   focus: (exchange) => (hasPointer() ? composer : exchange).focus(),
@@ -204,7 +204,7 @@ document.addEventListener("visibilitychange", () => {
   sessions.refreshSoon(); // what was said on another device in a conversation that is not open here
 });
 
-room.showUnsent();
+room.messages.list();
 if (hasBegun) showAddress();
 else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
 sessions.load();

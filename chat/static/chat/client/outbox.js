@@ -45,16 +45,14 @@ export class Outbox {
    * `error` that it waits for, and `retryAt` (epoch ms).
    */
   of(conversation) {
-    return this.#storedOf(conversation).map((item) => {
-      const { sentAt, notBefore, error } = this.#progress(item.ref);
-      return sentAt === null && error ? { ...item, error, retryAt: notBefore } : item;
-    });
+    return this.#storedOf(conversation).map((item) => this.#told(item));
   }
 
-  /** Of each conversation of which the server has no message yet the first message, oldest first. */
+  /** Of each conversation of which the server has no message yet the first message, oldest first; told as in `of`. */
   get unopened() {
     const waiting = this.#items.filter((item) => !item.session_id);
-    return waiting.filter((item, index) => waiting.findIndex(({ opener }) => opener === item.opener) === index);
+    const isFirst = (item, index) => waiting.findIndex(({ opener }) => opener === item.opener) === index;
+    return waiting.filter(isFirst).map((item) => this.#told(item));
   }
 
   /** What may be sent now: of each conversation the first message, unless it is on its way or waits for its time. */
@@ -81,16 +79,11 @@ export class Outbox {
     this.#sending.set(ref, { ...this.#progress(ref), sentAt: now });
   }
 
-  /**
-   * What a refusal means for the message: "rejected" is about this sending, and an earlier one may have stored it.
-   *
-   * @returns {object} the error, with the outcome that is true
-   */
+  /** What a refusal means for the message. @returns {object} the error, with the outcome that is true */
   weigh(ref, error) {
     const item = this.get(ref);
     if (error.outcome !== "unknown") item.unanswered = Math.max(0, (item.unanswered ?? 0) - 1);
-    const isInDoubt = item.unanswered > 0 && error.outcome === "rejected" && error.actions?.includes("retry");
-    return isInDoubt ? { ...error, outcome: "unknown" } : error;
+    return weighed(item, error);
   }
 
   /** The server refused it for a while, and will be asked again at `notBefore`. */
@@ -102,7 +95,7 @@ export class Outbox {
   hold(ref) {
     const { sentAt, error } = this.#progress(ref);
     if (sentAt !== null || !error) return false;
-    this.refuse(ref, error);
+    this.refuse(ref, weighed(this.get(ref), error));
     return true;
   }
 
@@ -156,6 +149,11 @@ export class Outbox {
     return this.#items.filter((item) => conversationOf(item) === conversation);
   }
 
+  #told(item) {
+    const { sentAt, notBefore, error } = this.#progress(item.ref);
+    return sentAt === null && error ? { ...item, error: weighed(item, error), retryAt: notBefore } : item;
+  }
+
   #progress(ref) {
     return this.#sending.get(ref) ?? WAITING;
   }
@@ -177,6 +175,12 @@ export class Outbox {
       // Full or forbidden storage: the messages still live in memory for as long as the page does.
     }
   }
+}
+
+/** "rejected" is about one sending: another one that was not answered, before it or since, may have stored the message. */
+function weighed(item, error) {
+  const isInDoubt = item.unanswered > 0 && error.outcome === "rejected" && error.actions?.includes("retry");
+  return isInDoubt ? { ...error, outcome: "unknown" } : error;
 }
 
 /** The session, or for a new conversation the message that opens it. */

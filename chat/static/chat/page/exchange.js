@@ -1,17 +1,12 @@
-/**
- * One question of the person and the answers to it: what is known of them, and how that is shown.
- *
- * A retry brings another answer to the same question; the newest one says how the question stands.
- */
+/** One question of the person, with the answers to it: what became of it, and what can be done about it. */
 
 import { h } from "./dom.js";
 import { errorCard } from "./error_card.js";
-import { QuestionView, ReplyView } from "./message_view.js";
+import { QuestionView } from "./message_view.js";
 import { PastFailures } from "./past_failures.js";
-import { Repetition } from "./repetition.js";
+import { Replies } from "./replies.js";
 import { strings } from "./strings.js";
 
-const RUNNING = new Set(["pending", "streaming"]);
 const REFUSED_STATES = { unknown: "unknown", saved: "saved", partial: "saved" }; // as `outcome` says; else "rejected"
 const QUESTION_STATES = { complete: "answered", partial: "partial", stopped: "stopped", failed: "failed" };
 
@@ -21,11 +16,9 @@ export class Exchange {
   /** What the person wrote; null while only an answer to it is loaded. */
   question = null;
   #view = null;
-  #replies = new Map(); // reply_id -> {state, error?, view}; the newest one is the last
-  #refusal = null; // {error, retryAt?}: the question itself, or a request about it, was refused
+  #refusal = null; // {error, retryAt}: the question itself, or a request about it, was refused
   #past = new PastFailures();
-  #isContinued = false; // whether the newest answer was asked to go on from the one before it
-  #repetition = new Repetition();
+  #replies;
   #actions;
   #circumstances;
 
@@ -45,6 +38,7 @@ export class Exchange {
   constructor(actions, circumstances) {
     this.#actions = actions;
     this.#circumstances = circumstances;
+    this.#replies = new Replies(this.element, () => this.question, actions, circumstances, () => this.refresh());
   }
 
   /** @param {object} message as stored, or an item of the outbox, which has no `seq` */
@@ -54,12 +48,10 @@ export class Exchange {
       this.#view = new QuestionView(this.#past.element);
       this.element.prepend(this.#view.element);
     }
-    if (message.seq !== undefined) {
-      this.seq = message.seq;
-      this.#refusal = null;
-    } else {
-      this.#refusal = message.error ? { error: message.error, retryAt: message.retryAt } : null;
-    }
+    const { seq, error, retryAt = null } = message;
+    if (seq !== undefined) this.seq = seq;
+    if (seq !== undefined || !error) this.#refusal = null;
+    else if (!isSame(this.#refusal, { error, retryAt })) this.#refusal = { error, retryAt };
     this.#note(this.#refusal?.error);
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
     this.refresh();
@@ -67,34 +59,31 @@ export class Exchange {
 
   /** The question, or a request about it, was refused. */
   setRefusal(error, retryAt = null) {
-    this.#repetition.cancel();
+    this.#replies.cancel();
     this.#refusal = { error, retryAt };
     this.#note(error);
     this.refresh();
   }
 
-  /** @param {object} reply {reply_id, state, text?, delta?, error?, timestamp?, isFresh?} */
-  setReply({ reply_id, state, text, delta, error, timestamp, isFresh = false }) {
+  /** @param {object} reply see `Replies.set` */
+  setReply(reply) {
     this.#refusal = null;
-    const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id, isFresh);
-    const isRunning = RUNNING.has(state);
-    if (delta !== undefined) reply.view.append(delta);
-    else if (text !== undefined) reply.view.show(text, { isWhole: !isRunning });
-    reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
-    if (delta !== undefined && reply.state === state) return; // nothing else is new
-    Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp });
-    reply.notBefore = isFresh ? Date.now() + (error?.retry_after ?? 0) : 0; // known only from what has just happened
-    this.#note(error);
-    this.#repetition.consider({ state, error, isFresh }, () => this.#retry());
+    if (!this.#replies.set(reply)) return;
+    this.#note(reply.error);
     this.refresh();
   }
 
-  /** The person has chosen another model: what one model asks to wait for is no matter to another. */
   takeModel() {
-    const reply = this.#newest;
-    if (!reply?.error?.actions?.includes("switch_model")) return;
-    reply.notBefore = 0;
-    this.#decide();
+    this.#replies.takeModel();
+  }
+
+  /** epoch ms at which the answer is asked for again by itself, or null */
+  get retryAt() {
+    return this.#replies.retryAt;
+  }
+
+  get isStored() {
+    return this.question?.seq !== undefined;
   }
 
   /** Whether the messages typed after this one have to wait for it. */
@@ -108,135 +97,50 @@ export class Exchange {
   /** Show everything as it stands now; also when the connection came or went. */
   refresh() {
     const hadFocus = this.element.contains(document.activeElement);
-    if (this.#circumstances.isEnded) this.#repetition.cancel();
-    this.#showReplies();
+    if (this.#circumstances.isEnded) this.#replies.cancel();
+    this.#replies.show(Boolean(this.#refusal));
     this.#showQuestion();
     if (hadFocus && !this.element.contains(document.activeElement)) this.#actions.focus(this.element);
   }
 
   /** It is not shown any more: nothing is tried again by itself. */
   close() {
-    this.#repetition.cancel();
-  }
-
-  #addReply(replyId, isFresh) {
-    const reply = { state: "pending", view: new ReplyView(() => this.#actions.stop(replyId)) };
-    const entries = [...this.#replies];
-    // The history tells the newest answer with the question, and older ones that left a text after it.
-    const isOlder = !isFresh && entries.at(-1)?.[0] === this.question?.reply?.reply_id && entries.length > 0;
-    if (isOlder) this.#newest.view.element.before(reply.view.element);
-    else this.element.append(reply.view.element);
-    entries.splice(isOlder ? -1 : entries.length, 0, [replyId, reply]);
-    this.#replies = new Map(entries);
-    return reply;
+    this.#replies.cancel();
   }
 
   #note(error) {
     this.#past.note(error, { isAboutSending: !this.isStored });
   }
 
-  #retry(mode) {
-    this.#isContinued = mode === "continue";
-    if (this.question?.message_id) this.#actions.retry(this.question.message_id, mode);
-  }
-
-  /** From now on the person decides when to ask again. */
-  #decide() {
-    this.#repetition.cancel();
-    this.refresh();
-  }
-
-  get #newest() {
-    return [...this.#replies.values()].at(-1);
-  }
-
-  get isStored() {
-    return this.question?.seq !== undefined;
-  }
-
-  // --- Answers ---
-
-  #showReplies() {
-    for (const reply of this.#replies.values()) {
-      const isRunning = RUNNING.has(reply.state);
-      const isOver = reply !== this.#newest && !isRunning;
-      if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
-      else reply.view.showEnd(this.#ending(reply, isOver));
-      // What became of a retry is newer than what it was about.
-      this.#showReplyCard(reply, reply.error && !isOver && !this.#refusal);
-      reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
-    }
-  }
-
-  #ending({ state, hasText, timestamp, error }, isOver) {
-    // Of an answer that ended in an error, and of a request that was refused, the card says how to go on.
-    const canGoOn = state === "stopped" && !error && !isOver && !this.#refusal;
-    const { onRetry, onContinue } = canGoOn ? this.#replyHandlers() : {};
-    return { note: noteOf(state, hasText), timestamp: hasText && timestamp, onRetry, onContinue };
-  }
-
-  #progressWords({ state }) {
-    if (!this.#circumstances.isOpen) return strings.reconnecting;
-    return state === "pending" ? strings.thinking : strings.writing;
-  }
-
-  #showReplyCard({ view, error, notBefore }, isShown) {
-    if (!isShown) {
-      view.showCard();
-      return;
-    }
-    const { retryAt } = this.#repetition;
-    const handlers = { ...this.#replyHandlers(), onCancel: () => this.#decide() };
-    const make = () => errorCard(error, handlers, { retryAt, notBefore });
-    view.showCard(make, [error, retryAt, notBefore, ...Object.values(handlers).map(Boolean)]);
-  }
-
-  /** What can be done about an answer that is not whole. */
-  #replyHandlers() {
-    const { chooseModel, startNew } = this.#actions;
-    const { isEnded, isClosed } = this.#circumstances;
-    const canAsk = this.question?.message_id && !isEnded && !isClosed;
-    const { state, hasText } = this.#newest ?? {};
-    const canContinue = canAsk && hasText && (state === "partial" || state === "stopped");
-    return {
-      onRetry: canAsk && (() => this.#retry()),
-      onContinue: canContinue && (() => this.#retry("continue")),
-      onModel: !isEnded && chooseModel,
-      onNew: startNew,
-    };
-  }
-
-  // --- The question ---
-
   #showQuestion() {
     if (!this.#view) return;
-    this.#view.showState(this.#questionState());
-    const current = [this.#newest?.error?.reference, this.#refusal?.error.reference];
-    if (this.isStored) this.#past.show(current, this.#pastOutcome());
+    this.#view.showState(this.#state());
+    const current = [this.#replies.newest?.error?.reference, this.#refusal?.error.reference];
+    if (this.isStored) this.#past.show(current, this.#replies.outcome);
     if (!this.#refusal) {
       this.#view.showCard();
       return;
     }
     const { error } = this.#refusal;
-    const handlers = this.isStored ? this.#replyHandlers() : this.#messageHandlers();
-    const facts = this.isStored ? { retryAt: this.#refusal.retryAt, tellsOutcome: false } : this.#messageFacts();
+    const handlers = this.isStored ? this.#replies.handlers() : this.#handlers();
+    const facts = this.isStored ? { retryAt: this.#refusal.retryAt, tellsOutcome: false } : this.#facts();
     const make = () => errorCard(error, handlers, facts);
     this.#view.showCard(make, [this.#refusal, facts.retryAt, ...Object.values(handlers).map(Boolean)]);
   }
 
-  #pastOutcome() {
-    const { state } = this.#newest ?? {};
-    if (state !== "complete" && state !== "stopped") return "asked";
-    return this.#isContinued ? "continued" : "answered";
-  }
-
-  /** epoch ms at which the answer is asked for again by itself, or null */
-  get retryAt() {
-    return this.#repetition.retryAt;
+  #state() {
+    if (this.isStored) return QUESTION_STATES[this.#replies.newest?.state ?? this.question.reply?.state] ?? "saved";
+    const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
+    const { error, retryAt } = this.#refusal ?? {};
+    if (error && (!retryAt || error.outcome === "unknown")) return REFUSED_STATES[error.outcome] ?? "rejected";
+    if (isClosed) return needsSignIn ? "signedOut" : "rejected";
+    if (!isOpen) return "waiting";
+    if (error) return "repeating";
+    return isBehind(this) ? "behind" : "sending";
   }
 
   /** What can be done about a message that is not stored. */
-  #messageHandlers() {
+  #handlers() {
     const { resend, hold, edit, remove, startNew } = this.#actions;
     const { isEnded, isClosed } = this.#circumstances;
     const { ref } = this.question;
@@ -250,27 +154,15 @@ export class Exchange {
   }
 
   /** Without a connection nothing is sent when its time has come: then the person decides, as after a refusal for good. */
-  #messageFacts() {
+  #facts() {
     const { error, retryAt } = this.#refusal;
     const isDecided = !retryAt || error.outcome !== "rejected"; // it may yet be sent
     return { retryAt: this.#circumstances.isOpen ? retryAt : null, doing: strings.sendingAgain, tellsOutcome: isDecided };
   }
-
-  #questionState() {
-    if (this.isStored) return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
-    const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
-    const { error, retryAt } = this.#refusal ?? {};
-    if (error && !retryAt) return REFUSED_STATES[error.outcome] ?? "rejected";
-    if (isClosed) return needsSignIn ? "signedOut" : "rejected";
-    if (!isOpen) return "waiting";
-    if (error) return "repeating";
-    return isBehind(this) ? "behind" : "sending";
-  }
 }
 
-/** How an answer ended, if not well. */
-function noteOf(state, hasText) {
-  if (state === "partial") return strings.replyPartial;
-  if (state !== "stopped") return null;
-  return hasText ? strings.replyStopped : strings.replyStoppedEmpty;
+/** Whether a refusal tells nothing new: its card stays, with the focus in it. */
+function isSame(refusal, { error, retryAt }) {
+  if (refusal?.retryAt !== retryAt) return false;
+  return refusal.error.reference === error.reference && refusal.error.outcome === error.outcome;
 }

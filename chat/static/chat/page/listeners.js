@@ -16,9 +16,13 @@ export function listenTo(client, page) {
   listen("state", (detail) => {
     line.show(detail);
     if (line.reference) notices.withdraw(line.reference);
-    if (detail.state !== "open") typing.hide();
     conversation.setConnection(detail);
-    if (detail.state !== "open") return;
+    if (detail.state !== "open") {
+      typing.hide();
+      room.messages.show(); // what was on its way may have arrived, or not
+      room.messages.list();
+      return;
+    }
     room.openAgainIfFailed();
     if (detail.attempt > 0) sessions.refreshSoon(); // what happened meanwhile
   });
@@ -43,7 +47,7 @@ export function listenTo(client, page) {
     conversation.addMessage(message, { isFresh: true });
     log.showWelcome();
     if (isAnswer) announce(strings.announceReply(message.content));
-    else if (room.isOwn(message.client_ref)) room.openAgainIfFailed();
+    else if (room.messages.has(message.client_ref)) room.openAgainIfFailed();
     else announce(strings.announceOwn(message.content));
   });
 
@@ -63,7 +67,7 @@ export function listenTo(client, page) {
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
     if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
-    if (request === "user_message") room.showUnsent(); // it may be one of them
+    if (request === "user_message") room.messages.list(); // it may be one of them
     let repeatedAt = retryAt;
     if (reply_id) {
       histories.noteEnd(detail);

@@ -1,10 +1,11 @@
 /**
- * The one conversation on the page: which it is, its history, and what the person does in it.
+ * The one conversation on the page: which it is, its history, and what is done to it.
  *
  * Knows the client and the API through the page, which also feeds it with the client's events.
  */
 
 import { errorCard } from "./error_card.js";
+import { OwnMessages } from "./own_messages.js";
 import { welcome } from "./shell.js";
 import { strings } from "./strings.js";
 
@@ -14,12 +15,14 @@ export class Room {
    * all that the server has. `hasText`: something of the history is shown, if only what was known of it before.
    */
   current = { sessionId: null, opener: null, isLoaded: true, hasText: false };
+  messages;
   #page;
-  #ownRefs = new Set(); // of the messages that were said in this tab
 
   /** @param {object} page the parts of the page, see `page.js` */
   constructor(page) {
     this.#page = page;
+    /** What the person says in it. */
+    this.messages = new OwnMessages(page, this);
   }
 
   /** Whether an event of this session is shown here. */
@@ -27,9 +30,9 @@ export class Room {
     return Boolean(sessionId) && sessionId === this.current.sessionId;
   }
 
-  /** Whether the message with this ref was said in this tab. */
-  isOwn(ref) {
-    return this.#ownRefs.has(ref);
+  /** Whether nothing can be said here any more. */
+  get isOver() {
+    return Boolean(this.#page.head.isEnded || this.current.isMissing);
   }
 
   /** Show a conversation. What is on the page of it already stays until the server has told it anew. */
@@ -39,8 +42,8 @@ export class Room {
     try {
       const session = await historyView.load(opened);
       if (!session) return;
-      this.showPending();
-      this.showUnsent();
+      this.messages.show();
+      this.messages.list();
       this.#showHead(session);
       log.scrollToEnd();
     } catch (failure) {
@@ -58,7 +61,7 @@ export class Room {
   /** A conversation that the server does not know; with `opener`, the one whose messages are still on their way. */
   startNew({ isNewEntry = true, opener = null } = {}) {
     this.#show({ sessionId: null, opener, isLoaded: true }, { isNewEntry });
-    this.#showWelcomeIfEmpty();
+    this.showWelcomeIfEmpty();
   }
 
   /** The server has opened a session for the message with this ref. */
@@ -66,7 +69,7 @@ export class Room {
     const { address, drafts, head, histories, sessions } = this.#page;
     histories.keep({ session: { session_id, title: "" }, messages: [], has_more: false });
     drafts.move(opener, session_id);
-    this.showUnsent();
+    this.messages.list();
     if (opener !== this.current.opener) return;
     Object.assign(this.current, { sessionId: session_id, opener: null });
     address.correct(this.current);
@@ -74,81 +77,17 @@ export class Room {
     head.showStored();
   }
 
-  showPending() {
-    for (const item of this.#pending()) {
-      this.#ownRefs.add(item.ref);
-      this.#page.conversation.addPending(item);
-    }
-  }
-
-  /** Bring the list of what the server does not know yet up to date. */
-  showUnsent() {
-    const { client, unsent } = this.#page;
-    unsent.show(client.unopened);
-    unsent.setCurrent(this.current.opener);
-  }
-
-  // --- What the person does ---
-
-  say(content) {
-    const { address, client, conversation, log, models } = this.#page;
-    const { sessionId, opener } = this.current;
-    const item = client.say({ content, sessionId, opener, modelId: sessionId ? undefined : models.value });
-    this.#ownRefs.add(item.ref);
-    if (!sessionId && !opener) {
-      this.current.opener = item.ref;
-      address.correct(this.current);
-    }
-    conversation.addPending(item);
-    this.showUnsent();
-    log.showWelcome();
-    if (this.current.isLoaded) log.showNotice(); // else it tells what is missing above
-    log.scrollToEnd();
-    return item;
-  }
-
-  resend(ref) {
-    this.#page.client.resend(ref);
-    this.showPending();
-    this.showUnsent();
-  }
-
-  /** Do not send a refused message again by itself. */
-  hold(ref) {
-    this.#page.client.hold(ref);
-    this.showPending();
-    this.showUnsent();
-  }
-
-  /** Put a refused message back into the box; where nothing can be said any more, all that was said goes on elsewhere. */
-  edit(ref) {
-    const items = this.#pending().filter((item) => this.#isOver || item.ref === ref);
-    const texts = items.map((item) => this.remove(item.ref));
-    this.#page.composer.insert(texts.join("\n"));
-  }
-
-  /** Give up a message that was refused. @returns {string} its text */
-  remove(ref) {
-    const { address, client, conversation, composer, drafts, log } = this.#page;
-    const item = this.#pending().find((other) => other.ref === ref);
-    client.discard(ref);
-    conversation.removePending(ref);
-    if (this.current.opener && this.#pending().length === 0) {
-      drafts.move(this.current.opener, null);
-      composer.restore(drafts.get(null));
-      this.current.opener = null;
-      address.correct(this.current);
-    }
-    this.showUnsent();
-    if (this.#isOver && this.#pending().length === 0) this.startNew();
-    this.#showWelcomeIfEmpty();
-    (this.#isOver ? log : composer).focus();
-    return item?.content ?? "";
-  }
-
   /** Keep what was typed, for this conversation. */
   keepDraft(text) {
     this.#page.drafts.set(this.#draftName, text);
+  }
+
+  /** Where nothing is said yet, offer something to say. */
+  showWelcomeIfEmpty() {
+    const { conversation, facts, log } = this.#page;
+    const say = (text) => this.messages.say(text);
+    const isEmpty = conversation.isEmpty && this.current.isLoaded;
+    log.showWelcome(...(isEmpty ? welcome({ hasFaultCommands: facts.has_fault_commands, say }) : []));
   }
 
   // --- What was done to a conversation, here or on another device ---
@@ -205,15 +144,6 @@ export class Room {
     return this.current.sessionId ?? this.current.opener;
   }
 
-  /** Whether nothing can be said here any more. */
-  get #isOver() {
-    return Boolean(this.#page.head.isEnded || this.current.isMissing);
-  }
-
-  #pending() {
-    return this.#page.client.pending(this.current.sessionId ?? this.current.opener);
-  }
-
   /** Make another conversation the one on the page, or begin to load the same one anew. */
   #show(next, { isNewEntry }) {
     const { activity, address, client, composer, conversation, drafts, log, notices } = this.#page;
@@ -236,7 +166,7 @@ export class Room {
       unsent.setCurrent(next.opener);
       typing.hide();
       this.#showHead(this.#known(next));
-      this.showPending();
+      this.messages.show();
       composer.restore(drafts.get(this.#draftName));
     }
     if (isSame && !isNewEntry && !isRetried) return this.current; // nobody asked for it: the focus stays where it is
@@ -268,12 +198,5 @@ export class Room {
     drafts.move(opened.sessionId, null);
     head.showMissing();
     this.showError({ ...error, message: strings.missing });
-  }
-
-  #showWelcomeIfEmpty() {
-    const { conversation, facts, log } = this.#page;
-    const say = (text) => this.say(text);
-    const isEmpty = conversation.isEmpty && this.current.isLoaded;
-    log.showWelcome(...(isEmpty ? welcome({ hasFaultCommands: facts.has_fault_commands, say }) : []));
   }
 }

@@ -61,7 +61,7 @@ export class UnsentList {
 }
 
 /** As at the message itself. @param {import("../client/outbox.js").Item} item */
-function wordOf({ error }) {
-  if (!error) return strings.notSentYet;
-  return error.outcome === "unknown" ? strings.states.unknown : strings.states.rejected;
+function wordOf({ error, retryAt }) {
+  if (error?.outcome === "unknown") return strings.states.unknown;
+  return error && !retryAt ? strings.states.rejected : strings.notSentYet;
 }
