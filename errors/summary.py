@@ -1,6 +1,6 @@
 """What failed in the last 24 hours, by category, code, cause and hour: drawn above the failure list.
 
-One aggregate query, answered by the index that begins with the time, and where causes are shown one more for their
+One query, answered by the index that begins with the time, and where causes are shown one more for their
 words; both are kept for ten seconds.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
-from django.db.models import Count, Func, IntegerField, Max
+from django.db.models import Count, IntegerField, Max, QuerySet, Value
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -90,27 +90,10 @@ class Summary:
     bar: int = _BAR
 
 
-class HoursSince(Func):
-    """Whole hours from `origin` to a time. One number is the same in every time zone, and costs no call into Python
-    per row, as TruncHour does on SQLite.
-    """
-
-    output_field = IntegerField()
-    template = "CAST(FLOOR((EXTRACT(EPOCH FROM %(expressions)s) - %(origin)s) / 3600) AS integer)"
-
-    def __init__(self, expression: str, origin: datetime) -> None:
-        super().__init__(expression, origin=int(origin.timestamp()))
-
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        # Two percent signs are one: the text is formatted here, and once more by the database driver.
-        template = "((strftime('%%%%s', %(expressions)s) - %(origin)s) / 3600)"
-        return self.as_sql(compiler, connection, template=template, **extra)
-
-
 def read(now: datetime, *, with_causes: bool = False) -> Summary | None:
     """Return the summary of the 24 hours up to `now`; None where it cannot be had: the list comes up without it."""
     window = periods.last_day(now)
-    key = f"errors.summary2.{window.begin:%Y%m%d%H%M}"
+    key = f"errors.summary3.{window.begin:%Y%m%d%H%M}"
     try:
         figures: list[Figure] = cache.get_or_set(key, lambda: _count(window), CACHE_S) or []
         words: dict[str, str] = {}
@@ -124,13 +107,21 @@ def read(now: datetime, *, with_causes: bool = False) -> Summary | None:
 
 
 def _count(window: periods.Period) -> list[Figure]:
-    rows = (
-        RoutingFailure.objects.filter(occurred_at__gte=window.begin, occurred_at__lt=window.end)
+    """Hour by hour in one statement: grouping by an hour that is computed for each row took three times as long."""
+    first, *others = (_count_hour(window.begin, hour) for hour in range(_HOURS))
+    return list(first.union(*others, all=True))
+
+
+def _count_hour(origin: datetime, hour: int) -> QuerySet[RoutingFailure, Any]:
+    begin = origin + timedelta(hours=hour)
+    return (
+        RoutingFailure.objects.filter(occurred_at__gte=begin, occurred_at__lt=begin + timedelta(hours=1))
         .order_by()
-        .values_list(HoursSince("occurred_at", window.begin), "category", "code", "fingerprint")
-        .annotate(count=Count("*"), newest=Max("occurred_at"))
+        # Grouped by the fingerprint first, which tells most rows apart at once.
+        .values("fingerprint", "code", "category")
+        .annotate(hour=Value(hour, output_field=IntegerField()), count=Count("*"), newest=Max("occurred_at"))
+        .values_list("hour", "category", "code", "fingerprint", "count", "newest")
     )
-    return list(rows)
 
 
 def _words(figures: list[Figure]) -> dict[str, str]:

@@ -105,9 +105,22 @@ class TestSummary:
         with CaptureQueriesContext(connection) as captured:
             summary.read(NOW, with_causes=True)
         counted, named = (plan(query["sql"]) for query in captured.captured_queries)
-        assert re.search(r"(USING COVERING INDEX|Index Only Scan using) failure_time\b", counted), counted
+        by_index = re.findall(r"(?:USING COVERING INDEX|Index Only Scan using) failure_time\b", counted)
+        assert len(by_index) == 24, counted  # one for each hour
         assert re.search(r"(USING INDEX|Index Scan using|Index Scan on) failure_(fingerprint|time)\b", named), named
         assert not re.search("Seq Scan|SCAN", named), named
+
+    def test_counts_each_failure_once_at_the_borders_of_its_hour_and_of_the_day(self) -> None:
+        begin, second = NOW.replace(minute=0), timedelta(seconds=1)
+        day, end = begin - timedelta(hours=23), begin + timedelta(hours=1)
+        for moment in (day - second, day, begin - second, begin, end - second, end):
+            at(moment)
+        with timezone.override("UTC"):
+            read = summary.read(NOW)
+        assert read is not None
+        assert [(hour.label, hour.count) for hour in read.hours if hour.count] == [
+            ("13:00", 1), ("11:00", 1), ("12:00", 2),
+        ]  # fmt: skip
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
     def test_has_the_hours_of_the_local_clock(self, zone: str) -> None:
