@@ -14,12 +14,11 @@ from errors import detail, links
 from errors.models import RoutingFailure
 from errors.read_only import ReadOnlyAdmin
 
-_HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown")
+_HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "user_shown", "outcome_shown")
 _FACTS = (
-    "user_shown",
     "session_shown",
     "connection_link",
-    "address",
+    "address_link",
     "message_type_link",
     "ref_link",
     "reply_link",
@@ -37,7 +36,7 @@ _OPTIONAL = {
     "attempt": "attempt",
     "session_shown": "session_id",
     "connection_link": "connection_id",
-    "address": "address",
+    "address_link": "address",
     "ref_link": "ref",
     "reply_link": "reply_id",
     "in_reply_to_shown": "in_reply_to",
@@ -52,7 +51,7 @@ class FailurePage(ReadOnlyAdmin):
         (_("What happened"), {"fields": _HAPPENED}),
         (_("Why it failed"), {"fields": ("causes_shown", "traceback_shown")}),
         (_("What the person was told"), {"fields": ("advice_shown", "told_shown")}),
-        (_("Whom it hit, and where"), {"fields": _FACTS}),
+        (_("Where it happened"), {"fields": _FACTS}),
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RoutingFailure | None:
@@ -114,6 +113,10 @@ class FailurePage(ReadOnlyAdmin):
     @display(description=_("connection"))
     def connection_link(self, failure: RoutingFailure) -> str:
         return detail.list_link(failure, "connection_id")
+
+    @display(description=_("address"))
+    def address_link(self, failure: RoutingFailure) -> str:
+        return detail.address(failure)
 
     @display(description=_("message type"))
     def message_type_link(self, failure: RoutingFailure) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -67,12 +69,20 @@ def list_link(failure: RoutingFailure, *names: str, text: str = "") -> SafeStrin
 def time(failure: RoutingFailure) -> SafeString:
     local = timezone.localtime(failure.occurred_at)
     return format_html(
-        '<time datetime="{}">{}.{:03} {}</time>',
+        '<time datetime="{}">{}.{:03} {}</time> <small>{}</small>',
         local.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S}",
         local.microsecond // 1000,
         local.tzname(),
+        ago(failure.occurred_at),
     )
+
+
+def ago(moment: datetime) -> str:
+    """How long ago `moment` was, in its largest unit."""
+    if timezone.now() - moment < timedelta(minutes=1):  # another process's clock may be ahead
+        return gettext("just now")
+    return gettext("%(time)s ago") % {"time": timesince(moment, depth=1)}
 
 
 def root_cause(failure: RoutingFailure) -> SafeString:
@@ -91,9 +101,12 @@ def code(failure: RoutingFailure) -> SafeString:
 
 
 def code_in_list(failure: RoutingFailure) -> SafeString:
-    """The code in its category's colour; the category is told to who does not see colours, too."""
+    """The code in its category's colour, which is told to who does not see colours, too; below it, where it failed."""
     hidden = format_html('{}<span class="failure-unseen"> {}</span>', failure.code, _category(failure))
-    return _label(failure, hidden)
+    where = dict.fromkeys((failure.stage, failure.message_type))  # often one word for both
+    return format_html(
+        '{} <small class="failure-where">{}</small>', _label(failure, hidden), visible(", ".join(filter(None, where)))
+    )
 
 
 def _label(failure: RoutingFailure, text: str) -> SafeString:
@@ -129,12 +142,12 @@ def retry_after(failure: RoutingFailure) -> str:
 
 
 def user(failure: RoutingFailure) -> SafeString | str:
-    """The user's id, and the name where such a user still exists."""
+    """The user's name and id; the id alone where there is no such user any more."""
     if not failure.user_id:
         return gettext("nobody was signed in")
-    link = list_link(failure, "user_id")
     name = _name_of_user(failure)
-    return format_html("{} ({})", link, visible(name)) if name else link
+    link = list_link(failure, "user_id", text=name)
+    return format_html("{} ({})", link, visible(failure.user_id)) if name else link
 
 
 def _name_of_user(failure: RoutingFailure) -> str:
@@ -152,8 +165,24 @@ def remember_names(failures: Iterable[RoutingFailure]) -> None:
 
 
 def user_in_list(failure: RoutingFailure) -> SafeString | str:
-    """The user's name; the key where the account is gone."""
+    """The user's name; the key where the account is gone; the address where nobody was signed in."""
+    if not failure.user_id and failure.address:
+        return address(failure)
     return list_link(failure, "user_id", text=_name_of_user(failure))
+
+
+def address(failure: RoutingFailure) -> SafeString | str:
+    """The address as a link to what failed there on that day: it has no index, so the time has to bound the search."""
+    if not failure.address:
+        return "-"
+    day = f"{timezone.localtime(failure.occurred_at):%Y-%m-%d}"
+    words = visible(failure.address)
+    return format_html(
+        '<a class="failure-fact" href="{}" title="{}">{}</a>',
+        list_address(address=failure.address, when=day),
+        words,
+        words,
+    )
 
 
 def remember_conversation(failure: RoutingFailure, address: str | None) -> None:
@@ -182,12 +211,11 @@ def cause_chain(failure: RoutingFailure) -> str:
 def traceback(failure: RoutingFailure) -> str:
     known = vars(failure)
     if "same_cause" not in known:  # asked once, like the user's name
-        known["same_cause"] = causes.count(failure.fingerprint)
+        known["same_cause"] = causes.extent(failure.fingerprint)
     facts = {
         "text": visible(failure.traceback),
         "address": list_address(fingerprint=failure.fingerprint),
-        "count": min(known["same_cause"], causes.MAX_COUNT),
-        "is_capped": known["same_cause"] > causes.MAX_COUNT,
+        "extent": known["same_cause"],
     }
     return render_to_string("errors/traceback.html", facts)
 

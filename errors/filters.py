@@ -6,6 +6,7 @@ No filter asks the database what there is to choose: choices come from the vocab
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -18,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, detail, periods, users
+from errors import catalogue, causes, detail, periods, search, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -122,6 +123,20 @@ class ReplyFilter(FactFilter):
     title, parameter_name = _("reply"), "reply_id"
 
 
+class AddressFilter(FactFilter):
+    """No index has the address, so it is looked for in a bounded number of failures: those that the others leave."""
+
+    title, parameter_name = _("address"), "address"
+    reach: datetime | None = None  # back to when
+
+    def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
+        found = super().queryset(request, queryset)
+        if self.value() is None:
+            return found
+        self.reach = search.reach(queryset)
+        return found.filter(occurred_at__gte=self.reach) if self.reach else found
+
+
 class CauseFilter(FactFilter):
     title, parameter_name = _("cause"), "fingerprint"
 
@@ -205,5 +220,6 @@ FILTERS = (
     RefFilter,
     ReplyFilter,
     CauseFilter,
+    AddressFilter,  # the last: it counts what the others leave
 )
 PARAMETERS = frozenset(kind.parameter_name for kind in FILTERS)

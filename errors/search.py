@@ -5,12 +5,14 @@ Never a part of a word: `LIKE '%...%'` would read the whole table.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from errors.failure import read_reference
@@ -18,6 +20,8 @@ from errors.models import RoutingFailure
 
 _MAX_CHARS = 255  # characters; the longest value of the columns that are searched
 _QUOTED = re.compile(r"\bE-[0-9A-Z]{4}-?[0-9A-Z]{4}\b", re.IGNORECASE)
+_IPV6_SITE = 64  # bits; a record has of an IPv6 address only the network
+MAX_SEARCHED = 100_000  # failures in which an address is looked for; it has no index, and these take 0.1 s
 _MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
 
 
@@ -44,6 +48,22 @@ def described(text: str) -> list[str]:
         _("a session, a connection or a user id that is exactly this"),
         _("a user of exactly this name"),
     ]
+
+
+def address(text: str) -> str | None:
+    """Return the address that `text` is, as a record has it; None if it is none."""
+    try:
+        found = ipaddress.ip_interface(text.strip()).ip
+    except ValueError:
+        return None
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(found if found.version == 4 else ipaddress.ip_network((found, _IPV6_SITE), strict=False))
+
+
+def reach(failures: QuerySet[RoutingFailure]) -> datetime | None:
+    """Return back to when `MAX_SEARCHED` of `failures` reach; None if they are no more than that."""
+    times = failures.order_by("-occurred_at").values_list("occurred_at", flat=True)
+    return next(iter(times[MAX_SEARCHED - 1 : MAX_SEARCHED]), None)
 
 
 def _meanings(text: str) -> Iterator[Q]:

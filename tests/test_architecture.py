@@ -16,6 +16,7 @@ FLOORS = [
     {"errors.translator", "errors.report", "errors.checks", "errors.log_values", "errors.loggers"},
     {"errors.failure", "errors.apps", "errors.logs"},
     {"errors.models"},
+    {"errors.extent"},
     {"errors.columns", "errors.outage", "errors.causes", "errors.users", "errors.read_only", "errors.own_connections"},
     {"errors.rows", "errors.periods", "errors.detail", "errors.search", "errors.explanations", "errors.export"},
     {"errors.admin_page"},

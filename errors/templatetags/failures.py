@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -24,6 +25,11 @@ def inline_code(text: str) -> SafeString:
         return format_html("{}", text)  # a lone backtick means itself
     marked = [format_html("<code>{}</code>", part) if place % 2 else part for place, part in enumerate(parts)]
     return format_html_join("", "{}", ((part,) for part in marked))
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    return detail.ago(moment)
 
 
 @register.simple_block_tag(takes_context=True)
