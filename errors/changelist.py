@@ -119,7 +119,7 @@ class FailureList(LogList):
     @property
     def reach(self) -> datetime | None:
         """Back to when this list was looked through; None for all of it."""
-        return next((spec.reach for spec in self.filter_specs if hasattr(spec, "reach")), None)
+        return max((spec.reach for spec in self.filter_specs if getattr(spec, "reach", None)), default=None)
 
     @property
     def max_searched(self) -> int:

@@ -1,4 +1,4 @@
-"""The filters beside the failure list. Each narrows by one indexed column to one exact value, or to a stretch of time.
+"""The filters beside the failure list. Each narrows by one column to one exact value, or to a stretch of time.
 
 No filter asks the database what there is to choose: choices come from the vocabulary, the catalogue and the calendar.
 """
@@ -115,18 +115,9 @@ class MessageTypeFilter(FactFilter):
     title, parameter_name = _("message type"), "message_type"
 
 
-class RefFilter(FactFilter):
-    title, parameter_name = _("ref"), "ref"
+class SearchedFilter(FactFilter):
+    """A fact that no index has: it is looked for in a bounded number of failures, the newest that the others leave."""
 
-
-class ReplyFilter(FactFilter):
-    title, parameter_name = _("reply"), "reply_id"
-
-
-class AddressFilter(FactFilter):
-    """No index has the address, so it is looked for in a bounded number of failures: those that the others leave."""
-
-    title, parameter_name = _("address"), "address"
     reach: datetime | None = None  # back to when
 
     def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
@@ -135,6 +126,18 @@ class AddressFilter(FactFilter):
             return found
         self.reach = search.reach(queryset)
         return found.filter(occurred_at__gte=self.reach) if self.reach else found
+
+
+class RefFilter(SearchedFilter):
+    title, parameter_name = _("ref"), "ref"
+
+
+class ReplyFilter(SearchedFilter):
+    title, parameter_name = _("reply"), "reply_id"
+
+
+class AddressFilter(SearchedFilter):
+    title, parameter_name = _("address"), "address"
 
 
 class CauseFilter(FactFilter):
@@ -217,9 +220,10 @@ FILTERS = (
     SessionFilter,
     ConnectionFilter,
     MessageTypeFilter,
+    CauseFilter,
+    # The last: they count what the others leave.
     RefFilter,
     ReplyFilter,
-    CauseFilter,
-    AddressFilter,  # the last: it counts what the others leave
+    AddressFilter,
 )
 PARAMETERS = frozenset(kind.parameter_name for kind in FILTERS)

@@ -21,7 +21,7 @@ from errors.models import RoutingFailure
 _MAX_CHARS = 255  # characters; the longest value of the columns that are searched
 _QUOTED = re.compile(r"\bE-[0-9A-Z]{4}-?[0-9A-Z]{4}\b", re.IGNORECASE)
 _IPV6_SITE = 64  # bits; a record has of an IPv6 address only the network
-MAX_SEARCHED = 100_000  # failures in which an address is looked for; it has no index, and these take 0.1 s
+MAX_SEARCHED = 100_000  # failures in which something is looked for that no index has; these take 0.1 s
 _MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
 
 

@@ -69,12 +69,25 @@ class TestSearch:
         reached = [store(ago=timedelta(minutes=minutes)) for minutes in (1, 3)][-1]
         response = carol.get(LIST, {"address": VISITOR})
         assert references(response) == [near.reference]
-        said = f"the newest 3 failures were looked through, back to {reached.occurred_at:%Y-%m-%d %H:%M:%S}."
+        said = f"The newest 3 failures were looked through, back to {reached.occurred_at:%Y-%m-%d %H:%M:%S}:"
         assert said in words(response.content.decode())
         # What the other filters leave is what counts.
         response = carol.get(LIST, {"address": VISITOR, "code": "LLM_TIMEOUT"})
         assert references(response) == [near.reference, far.reference]
         assert "looked through" not in words(response.content.decode())
+
+    @pytest.mark.parametrize("name", ["ref", "reply_id"])
+    def test_other_facts_without_an_index_are_bounded_too(
+        self, carol: Client, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setattr(search, "MAX_SEARCHED", 2)
+        far, near = store(**{name: "x"}, ago=timedelta(hours=1)), store(**{name: "x"})
+        store(session_id="another", ago=timedelta(minutes=1))
+        response = carol.get(LIST, {name: "x"})
+        assert references(response) == [near.reference]
+        assert "The newest 2 failures were looked through" in words(response.content.decode())
+        # As the page of a failure links it.
+        assert references(carol.get(LIST, {name: "x", "session_id": far.session_id})) == [near.reference, far.reference]
 
     def test_is_bounded_for_an_export_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(search, "MAX_SEARCHED", 1)
