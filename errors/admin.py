@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from errors import detail, export, filters, search, summary
+from errors import cells, export, filters, search, summary
 from errors.admin_page import FailurePage
 from errors.changelist import CappedPaginator, FailureList, warn_of_unreadable
 from errors.models import RoutingFailure
@@ -91,7 +91,7 @@ class RoutingFailureAdmin(FailurePage):
         warn_of_unreadable(request, response, _UNREADABLE)
         if isinstance(response, TemplateResponse) and (shown := (response.context_data or {}).get("cl")):
             # Here, for all rows at once: a column is asked for one row at a time. An export shows no names.
-            detail.remember_names(shown.result_list)
+            cells.remember_names(shown.result_list)
         return response
 
     def lookup_view(self, request: HttpRequest) -> HttpResponse:
@@ -101,13 +101,13 @@ class RoutingFailureAdmin(FailurePage):
         text = request.GET.get("q", "").replace("\x00", "").strip()
         if not text:
             messages.info(request, _("Type or paste a reference to look it up."))
-            return HttpResponseRedirect(detail.list_address())
+            return HttpResponseRedirect(cells.list_address())
         found = list(RoutingFailure.objects.filter(search.condition(text)).values_list("pk", flat=True)[:2])
         if len(found) == 1:
             return HttpResponseRedirect(reverse("admin:errors_routingfailure_change", args=found))
         if found:
             messages.info(request, _("More than one failure matches. Here they are, newest first."))
-        return HttpResponseRedirect(detail.list_address(q=text))
+        return HttpResponseRedirect(cells.list_address(q=text))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The list as it is narrowed in the address, as a file."""
@@ -117,7 +117,7 @@ class RoutingFailureAdmin(FailurePage):
             chosen = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
             messages.warning(request, _UNREADABLE)
-            return HttpResponseRedirect(detail.list_address())
+            return HttpResponseRedirect(cells.list_address())
         return export.respond(request, chosen.queryset)
 
     @display(description=lazy(lambda: f"{_('time')} ({timezone.get_current_timezone_name()})", str)())
@@ -126,22 +126,22 @@ class RoutingFailureAdmin(FailurePage):
 
     @display(description=_("code"))
     def code_label(self, failure: RoutingFailure) -> SafeString:
-        return detail.code_in_list(failure)
+        return cells.code_in_list(failure)
 
     @display(description=_("cause"))
     def cause_in_list(self, failure: RoutingFailure) -> SafeString | str:
-        return detail.cause_in_list(failure)
+        return cells.cause_in_list(failure)
 
     @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
-        return detail.user_in_list(failure)
+        return cells.user_in_list(failure)
 
     @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "session_id")
+        return cells.list_link(failure, "session_id")
 
 
 def _with_address(request: HttpRequest, address: str) -> str:
     """The list as it is narrowed in the address bar, by the address that was typed: a filter, which shows its reach."""
     kept = {name: request.GET[name] for name in request.GET if name in filters.PARAMETERS}
-    return detail.list_address(**kept | {filters.AddressFilter.parameter_name: address})
+    return cells.list_address(**kept | {filters.AddressFilter.parameter_name: address})

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from errors import detail, links
+from errors import cells, detail, links
 from errors.models import RoutingFailure
 from errors.read_only import ReadOnlyAdmin
 
@@ -88,7 +88,7 @@ class FailurePage(ReadOnlyAdmin):
 
     @display(description=_("field at fault"))
     def field_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.field)
+        return cells.visible(failure.field)
 
     @display(description=_("outcome"))
     def outcome_shown(self, failure: RoutingFailure) -> SafeString:
@@ -112,27 +112,27 @@ class FailurePage(ReadOnlyAdmin):
 
     @display(description=_("connection"))
     def connection_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "connection_id")
+        return cells.list_link(failure, "connection_id")
 
     @display(description=_("address"))
     def address_link(self, failure: RoutingFailure) -> str:
-        return detail.address(failure)
+        return cells.address(failure)
 
     @display(description=_("message type"))
     def message_type_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "message_type")
+        return cells.list_link(failure, "message_type")
 
     @display(description=_("ref"))
     def ref_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "ref", "session_id")
+        return cells.list_link(failure, "ref", "session_id")
 
     @display(description=_("reply"))
     def reply_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "reply_id", "session_id")
+        return cells.list_link(failure, "reply_id", "session_id")
 
     @display(description=_("in reply to"))
     def in_reply_to_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.in_reply_to)
+        return cells.visible(failure.in_reply_to)
 
     @display(description=_("cause chain"))
     def causes_shown(self, failure: RoutingFailure) -> str:

@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, detail, periods, search, users
+from errors import catalogue, causes, cells, periods, search, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -100,7 +100,7 @@ class UserFilter(FactFilter):
 
     def named(self, value: str) -> str:
         name = users.names([value]).get(value)
-        return f"{detail.visible(name)} ({value})" if name else value
+        return f"{cells.visible(name)} ({value})" if name else value
 
 
 class SessionFilter(FactFilter):
@@ -145,7 +145,7 @@ class CauseFilter(FactFilter):
 
     def named(self, value: str) -> str:
         """The cause in words: nobody knows its fingerprint."""
-        return detail.visible(causes.called(value))
+        return cells.visible(causes.called(value))
 
 
 class WhenFilter(SimpleListFilter):

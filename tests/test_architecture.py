@@ -18,6 +18,7 @@ FLOORS = [
     {"errors.models"},
     {"errors.extent"},
     {"errors.columns", "errors.outage", "errors.causes", "errors.users", "errors.read_only", "errors.own_connections"},
+    {"errors.cells"},
     {"errors.rows", "errors.periods", "errors.detail", "errors.search", "errors.explanations", "errors.export"},
     {"errors.admin_page"},
     {"errors.recorder", "errors.filters", "errors.summary", "errors.changelist", "errors.management", "errors.views"},

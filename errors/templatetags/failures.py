@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from errors import detail, summary
+from errors import cells, summary
 
 register = template.Library()
 
@@ -29,7 +29,7 @@ def inline_code(text: str) -> SafeString:
 
 @register.filter
 def ago(moment: datetime) -> str:
-    return detail.ago(moment)
+    return cells.ago(moment)
 
 
 @register.simple_block_tag(takes_context=True)
@@ -46,4 +46,4 @@ def failure_desk(context: dict[str, Any]) -> dict[str, Any]:
     """The lookup box for a quoted reference and the figures of the last 24 hours; nothing for who may not see them."""
     if not context["request"].user.has_perm("errors.view_routingfailure"):
         return {"may_view": False}
-    return {"may_view": True, "summary": summary.read(timezone.now()), "list_address": detail.list_address()}
+    return {"may_view": True, "summary": summary.read(timezone.now()), "list_address": cells.list_address()}

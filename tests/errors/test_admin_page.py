@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils.html import escape
 
-from errors import causes, detail
+from errors import causes, cells
 from tests.errors.stored import LIST, page, references, staff, store, words
 
 pytestmark = pytest.mark.django_db
@@ -175,7 +175,7 @@ class TestPage:
         assert html.count("&lt;img src=x onerror=alert(1)&gt;") >= 13
 
     def test_shows_characters_that_would_turn_the_text_around(self) -> None:
-        assert detail.visible("ab\u202ecd\x1b[31m\ttab\nline é 💥") == "ab\\u202ecd\\x1b[31m\ttab\nline é 💥"
+        assert cells.visible("ab\u202ecd\x1b[31m\ttab\nline é 💥") == "ab\\u202ecd\\x1b[31m\ttab\nline é 💥"
 
     def test_costs_the_same_for_every_failure(self, carol: Client, django_assert_num_queries: object) -> None:
         failure = store()
