@@ -102,8 +102,12 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 
     @display(description=_("state"), label=_STATE_COLOURS)
     def state(self, session: ChatSession) -> tuple[str, Words]:
-        word = "ended" if session.ended_at else "open"
+        word = _state(session)
         return word, _STATES[word]
+
+    @display(description=_("state"))
+    def state_shown(self, session: ChatSession) -> Words:
+        return _STATES[_state(session)]  # on the page of one session the theme would write the pair as it is
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
@@ -115,7 +119,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: ChatSession | None = None) -> Any:
         title = ("title_shown",) if request.user.has_perm(READ) else ()
         times = ("started", "last_activity", *(("ended",) if obj is not None and obj.ended_at else ()))
-        rows = (*title, "id", ("owner_link", "state"), times, ("messages", "assistant"))
+        rows = (*title, "id", ("owner_link", "state_shown"), times, ("messages", "assistant"))
         return ((None, {"fields": rows}),)
 
     def change_view(
@@ -156,6 +160,10 @@ class ChatSessionAdmin(ReadOnlyAdmin):
         if not session.assistant_enabled:
             return gettext("switched off: messages are delivered, and nobody answers")
         return cells.visible(session.model_id) or gettext("the model in use by default")
+
+
+def _state(session: ChatSession) -> str:
+    return "ended" if session.ended_at else "open"
 
 
 def _title(session: ChatSession) -> SafeString:
