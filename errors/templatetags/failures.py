@@ -46,4 +46,5 @@ def failure_desk(context: dict[str, Any]) -> dict[str, Any]:
     """The lookup box for a quoted reference and the figures of the last 24 hours; nothing for who may not see them."""
     if not context["request"].user.has_perm("errors.view_routingfailure"):
         return {"may_view": False}
-    return {"may_view": True, "summary": summary.read(timezone.now()), "list_address": cells.list_address()}
+    shown = summary.read(timezone.now(), with_causes=True)
+    return {"may_view": True, "summary": shown, "list_address": cells.list_address()}
