@@ -19,8 +19,9 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
-from errors import causes, conf, search
+from errors import causes, cells, conf, search
 from errors import extent as extents
+from errors.models import RoutingFailure
 from errors.taxonomy import Words
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
@@ -132,6 +133,13 @@ class FailureList(LogList):
     @property
     def searched_for(self) -> list[str]:
         return search.described(self.query)
+
+    @cached_property
+    def near(self) -> list[tuple[RoutingFailure, str]]:
+        """Failures that a misheard reference may mean, each with its user's name."""
+        found = search.near(self.query)
+        cells.remember_names(found)
+        return [(failure, cells.name_of_user(failure)) for failure in found]
 
     @property
     def query_of_all_pages(self) -> str:

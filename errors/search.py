@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -22,6 +23,8 @@ _MAX_CHARS = 255  # characters; the longest value of the columns that are search
 _QUOTED = re.compile(r"\bE-[0-9A-Z]{4}-?[0-9A-Z]{4}\b", re.IGNORECASE)
 _IPV6_SITE = 64  # bits; a record has of an IPv6 address only the network
 MAX_SEARCHED = 100_000  # failures in which something is looked for that no index has; these take 0.1 s
+_LETTERS = string.digits + string.ascii_uppercase
+_MAX_NEAR = 3
 _MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
 
 
@@ -48,6 +51,23 @@ def described(text: str) -> list[str]:
         _("a session, a connection or a user id that is exactly this"),
         _("a user of exactly this name"),
     ]
+
+
+def near(text: str) -> list[RoutingFailure]:
+    """Return the failures whose reference differs from that in `text` by one letter, or by two that changed places.
+
+    That is how a reference comes over the telephone. Some 250 are looked up by the index; that one of them exists by
+    chance is rare: among a million failures once in 4 000 searches.
+    """
+    reference = _reference_in(text)
+    if not reference:
+        return []
+    typed = reference.removeprefix("E-").replace("-", "")
+    heard = {f"{typed[:place]}{char}{typed[place + 1 :]}" for place in range(8) for char in _LETTERS}
+    heard |= {f"{typed[:place]}{typed[place + 1]}{typed[place]}{typed[place + 2 :]}" for place in range(7)}
+    candidates = {read_reference(letters) for letters in heard} - {reference, None}
+    found = RoutingFailure.objects.filter(reference__in=candidates).order_by("-occurred_at")
+    return list(found.only("reference", "code", "occurred_at", "user_id")[:_MAX_NEAR])
 
 
 def address(text: str) -> str | None:
