@@ -14,9 +14,10 @@ from errors import cells, detail, links
 from errors.models import RoutingFailure
 from errors.read_only import ReadOnlyAdmin
 
-_HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "user_shown", "outcome_shown")
+_HAPPENED = (
+    "reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown", "user_shown", "session_shown",
+)  # fmt: skip
 _FACTS = (
-    "session_shown",
     "connection_link",
     "address_link",
     "message_type_link",
@@ -47,7 +48,7 @@ class FailurePage(ReadOnlyAdmin):
     """The half of the failures' admin that shows one of them."""
 
     fieldsets = (
-        # In the order in which somebody on call reads: what broke, what the person knows of it, then all the rest.
+        # In the order in which somebody on call reads: what broke, and for whom, what the person knows of it, the rest.
         (_("What happened"), {"fields": _HAPPENED}),
         (_("Why it failed"), {"fields": ("causes_shown", "traceback_shown")}),
         (_("What the person was told"), {"fields": ("advice_shown", "told_shown")}),
