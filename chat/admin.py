@@ -24,7 +24,7 @@ from unfold.decorators import display
 from chat import admin_filters, admin_list, admin_transcript
 from chat.admin_links import READ, VIEW_FAILURES
 from chat.models import ChatSession
-from errors import detail
+from errors import cells
 from errors.changelist import warn_of_unreadable
 from errors.loggers import get_logger
 from errors.read_only import ReadOnlyAdmin
@@ -89,7 +89,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     @display(description=_("owner"))
     def owner_link(self, session: ChatSession) -> SafeString:
         address = f"{reverse('admin:chat_chatsession_changelist')}?{urlencode({'owner': session.owner_id})}"
-        name = detail.visible(session.owner.get_username())
+        name = cells.visible(session.owner.get_username())
         return format_html('<a class="failure-fact" href="{}" title="{}">{}</a>', address, name, name)
 
     @display(description=_("messages"))
@@ -102,8 +102,12 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 
     @display(description=_("state"), label=_STATE_COLOURS)
     def state(self, session: ChatSession) -> tuple[str, Words]:
-        word = "ended" if session.ended_at else "open"
+        word = _state(session)
         return word, _STATES[word]
+
+    @display(description=_("state"))
+    def state_shown(self, session: ChatSession) -> Words:
+        return _STATES[_state(session)]  # on the page of one session the theme would write the pair as it is
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
@@ -115,7 +119,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: ChatSession | None = None) -> Any:
         title = ("title_shown",) if request.user.has_perm(READ) else ()
         times = ("started", "last_activity", *(("ended",) if obj is not None and obj.ended_at else ()))
-        rows = (*title, "id", ("owner_link", "state"), times, ("messages", "assistant"))
+        rows = (*title, "id", ("owner_link", "state_shown"), times, ("messages", "assistant"))
         return ((None, {"fields": rows}),)
 
     def change_view(
@@ -135,7 +139,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
             log.info("chat.transcript_read", user_id=str(request.user.pk), session_id=str(session.pk))
         return {
             "transcript": admin_transcript.read(session, request.GET) if may_read else None,
-            "failures_address": detail.list_address(session_id=str(session.pk)) if may_see_failures else None,
+            "failures_address": cells.list_address(session_id=str(session.pk)) if may_see_failures else None,
             "lookup_address": reverse("admin:errors_routingfailure_lookup") if may_see_failures else None,
         }
 
@@ -155,7 +159,11 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     def assistant(self, session: ChatSession) -> str:
         if not session.assistant_enabled:
             return gettext("switched off: messages are delivered, and nobody answers")
-        return detail.visible(session.model_id) or gettext("the model in use by default")
+        return cells.visible(session.model_id) or gettext("the model in use by default")
+
+
+def _state(session: ChatSession) -> str:
+    return "ended" if session.ended_at else "open"
 
 
 def _title(session: ChatSession) -> SafeString:

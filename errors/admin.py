@@ -18,16 +18,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import lazy
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from errors import detail, export, filters, summary
+from errors import cells, export, filters, search, summary
 from errors.admin_page import FailurePage
 from errors.changelist import CappedPaginator, FailureList, warn_of_unreadable
 from errors.models import RoutingFailure
-from errors.search import condition
 
 _UNREADABLE = _("This address has a filter that cannot be read; showing all failures.")
 
@@ -35,7 +33,7 @@ _UNREADABLE = _("This address has a filter that cannot be read; showing all fail
 @admin.register(RoutingFailure)
 class RoutingFailureAdmin(FailurePage):
     list_display = (
-        "time_in_list", "code_label", "cause_in_list", "stage_in_list", "user_link", "session_link", "reference",
+        "time_in_list", "code_label", "cause_in_list", "user_link", "session_link", "reference",
     )  # fmt: skip
     list_display_links = ("time_in_list", "reference")
     list_filter = filters.FILTERS
@@ -78,18 +76,22 @@ class RoutingFailureAdmin(FailurePage):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[RoutingFailure], search_term: str
     ) -> tuple[QuerySet[RoutingFailure], bool]:
-        return queryset.filter(condition(search_term)) if search_term.strip() else queryset, False
+        return queryset.filter(search.condition(search_term)) if search_term.strip() else queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if address := search.address(request.GET.get("q", "")):
+            return HttpResponseRedirect(_with_address(request, address))
+        only = {name: request.GET[name] for name in summary.NARROWING if name in request.GET}
         facts = {
-            "summary": summary.read(timezone.now(), with_causes=True),
+            "summary": summary.read(timezone.now(), with_causes=True, only=only),
+            "narrowed_by": [str(kind.title) for kind in filters.FILTERS if kind.parameter_name in only],
             "may_export": self.has_export_permission(request),
         }
         response = super().changelist_view(request, facts | (extra_context or {}))
         warn_of_unreadable(request, response, _UNREADABLE)
         if isinstance(response, TemplateResponse) and (shown := (response.context_data or {}).get("cl")):
             # Here, for all rows at once: a column is asked for one row at a time. An export shows no names.
-            detail.remember_names(shown.result_list)
+            cells.remember_names(shown.result_list)
         return response
 
     def lookup_view(self, request: HttpRequest) -> HttpResponse:
@@ -99,13 +101,13 @@ class RoutingFailureAdmin(FailurePage):
         text = request.GET.get("q", "").replace("\x00", "").strip()
         if not text:
             messages.info(request, _("Type or paste a reference to look it up."))
-            return HttpResponseRedirect(detail.list_address())
-        found = list(RoutingFailure.objects.filter(condition(text)).values_list("pk", flat=True)[:2])
+            return HttpResponseRedirect(cells.list_address())
+        found = list(RoutingFailure.objects.filter(search.condition(text)).values_list("pk", flat=True)[:2])
         if len(found) == 1:
             return HttpResponseRedirect(reverse("admin:errors_routingfailure_change", args=found))
         if found:
             messages.info(request, _("More than one failure matches. Here they are, newest first."))
-        return HttpResponseRedirect(detail.list_address(q=text))
+        return HttpResponseRedirect(cells.list_address(q=text))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The list as it is narrowed in the address, as a file."""
@@ -115,7 +117,7 @@ class RoutingFailureAdmin(FailurePage):
             chosen = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
             messages.warning(request, _UNREADABLE)
-            return HttpResponseRedirect(detail.list_address())
+            return HttpResponseRedirect(cells.list_address())
         return export.respond(request, chosen.queryset)
 
     @display(description=lazy(lambda: f"{_('time')} ({timezone.get_current_timezone_name()})", str)())
@@ -124,20 +126,22 @@ class RoutingFailureAdmin(FailurePage):
 
     @display(description=_("code"))
     def code_label(self, failure: RoutingFailure) -> SafeString:
-        return detail.code_in_list(failure)
+        return cells.code_in_list(failure)
 
     @display(description=_("cause"))
     def cause_in_list(self, failure: RoutingFailure) -> SafeString | str:
-        return detail.cause_in_list(failure)
-
-    @display(description=_("stage"))
-    def stage_in_list(self, failure: RoutingFailure) -> SafeString:
-        return format_html("{} <small>{}</small>", failure.stage, detail.visible(failure.message_type))
+        return cells.cause_in_list(failure)
 
     @display(description=_("user"))
     def user_link(self, failure: RoutingFailure) -> str:
-        return detail.user_in_list(failure)
+        return cells.user_in_list(failure)
 
     @display(description=_("session"))
     def session_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "session_id")
+        return cells.list_link(failure, "session_id")
+
+
+def _with_address(request: HttpRequest, address: str) -> str:
+    """The list as it is narrowed in the address bar, by the address that was typed: a filter, which shows its reach."""
+    kept = {name: request.GET[name] for name in request.GET if name in filters.PARAMETERS}
+    return cells.list_address(**kept | {filters.AddressFilter.parameter_name: address})

@@ -10,16 +10,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from errors import detail, links
+from errors import cells, detail, links
 from errors.models import RoutingFailure
 from errors.read_only import ReadOnlyAdmin
 
-_HAPPENED = ("reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown")
+_HAPPENED = (
+    "reference_shown", "root_cause_shown", "code_shown", "time_shown", "outcome_shown", "user_shown", "session_shown",
+)  # fmt: skip
 _FACTS = (
-    "user_shown",
-    "session_shown",
     "connection_link",
-    "address",
+    "address_link",
     "message_type_link",
     "ref_link",
     "reply_link",
@@ -37,7 +37,7 @@ _OPTIONAL = {
     "attempt": "attempt",
     "session_shown": "session_id",
     "connection_link": "connection_id",
-    "address": "address",
+    "address_link": "address",
     "ref_link": "ref",
     "reply_link": "reply_id",
     "in_reply_to_shown": "in_reply_to",
@@ -48,11 +48,11 @@ class FailurePage(ReadOnlyAdmin):
     """The half of the failures' admin that shows one of them."""
 
     fieldsets = (
-        # In the order in which somebody on call reads: what broke, what the person knows of it, then all the rest.
+        # In the order in which somebody on call reads: what broke, and for whom, what the person knows of it, the rest.
         (_("What happened"), {"fields": _HAPPENED}),
         (_("Why it failed"), {"fields": ("causes_shown", "traceback_shown")}),
         (_("What the person was told"), {"fields": ("advice_shown", "told_shown")}),
-        (_("Whom it hit, and where"), {"fields": _FACTS}),
+        (_("Where it happened"), {"fields": _FACTS}),
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> RoutingFailure | None:
@@ -89,7 +89,7 @@ class FailurePage(ReadOnlyAdmin):
 
     @display(description=_("field at fault"))
     def field_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.field)
+        return cells.visible(failure.field)
 
     @display(description=_("outcome"))
     def outcome_shown(self, failure: RoutingFailure) -> SafeString:
@@ -113,23 +113,27 @@ class FailurePage(ReadOnlyAdmin):
 
     @display(description=_("connection"))
     def connection_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "connection_id")
+        return cells.list_link(failure, "connection_id")
+
+    @display(description=_("address"))
+    def address_link(self, failure: RoutingFailure) -> str:
+        return cells.address(failure)
 
     @display(description=_("message type"))
     def message_type_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "message_type")
+        return cells.list_link(failure, "message_type")
 
     @display(description=_("ref"))
     def ref_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "ref", "session_id")
+        return cells.list_link(failure, "ref", "session_id")
 
     @display(description=_("reply"))
     def reply_link(self, failure: RoutingFailure) -> str:
-        return detail.list_link(failure, "reply_id", "session_id")
+        return cells.list_link(failure, "reply_id", "session_id")
 
     @display(description=_("in reply to"))
     def in_reply_to_shown(self, failure: RoutingFailure) -> str:
-        return detail.visible(failure.in_reply_to)
+        return cells.visible(failure.in_reply_to)
 
     @display(description=_("cause chain"))
     def causes_shown(self, failure: RoutingFailure) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -18,7 +19,9 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
-from errors import conf, search
+from errors import causes, cells, conf, search
+from errors import extent as extents
+from errors.models import RoutingFailure
 from errors.taxonomy import Words
 
 MAX_COUNT = 10_000  # rows; counting a million takes longer than reading the page, and nobody turns a hundred pages
@@ -98,7 +101,30 @@ class FailureList(LogList):
     # A traceback alone is up to 20 000 characters.
     columns = (
         "reference", "occurred_at", "code", "category", "cause", "stage", "message_type", "user_id", "session_id",
+        "address",
     )  # fmt: skip
+
+    @cached_property
+    def extent(self) -> extents.Extent | None:
+        """How far the failures of this list reach; None while it is not narrowed, where the summary tells."""
+        is_narrowed = self.active_filters or self.query
+        return extents.read(self.queryset) if is_narrowed else None
+
+    @cached_property
+    def cause_since(self) -> datetime | None:
+        """When the cause of this list was first seen, where the other filters hide that; else None."""
+        cause = next((spec.value() for spec in self.filter_specs if spec.parameter_name == "fingerprint"), None)
+        since = causes.since(cause) if cause is not None else None
+        return None if self.extent is None or since == self.extent.first else since
+
+    @property
+    def reach(self) -> datetime | None:
+        """Back to when this list was looked through; None for all of it."""
+        return max((spec.reach for spec in self.filter_specs if getattr(spec, "reach", None)), default=None)
+
+    @property
+    def max_searched(self) -> int:
+        return search.MAX_SEARCHED
 
     @property
     def retention_days(self) -> int:
@@ -107,6 +133,13 @@ class FailureList(LogList):
     @property
     def searched_for(self) -> list[str]:
         return search.described(self.query)
+
+    @cached_property
+    def near(self) -> list[tuple[RoutingFailure, str]]:
+        """Failures that a misheard reference may mean, each with its user's name."""
+        found = search.near(self.query)
+        cells.remember_names(found)
+        return [(failure, cells.name_of_user(failure)) for failure in found]
 
     @property
     def query_of_all_pages(self) -> str:

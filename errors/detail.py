@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, links, users
+from errors import catalogue, causes, cells, links
 from errors.models import RoutingFailure
-from errors.taxonomy import Category, ErrorSpec, Outcome, Stage, Words
+from errors.taxonomy import ErrorSpec, Outcome, Stage, Words
 
-_ROOT_CHARS = 200  # characters of the root cause above the fold; the chain below has all of it
-_CATEGORIES = frozenset(Category)  # those that have a colour
 _OUTCOMES: dict[str, Words] = {
     Outcome.REJECTED: _("nothing was stored"),
     Outcome.SAVED: _("the message is stored, its answer is not"),
@@ -29,82 +25,25 @@ _OUTCOMES: dict[str, Words] = {
 }
 
 
-def visible(text: str) -> str:
-    """Return `text` with characters that do not show, or that turn the text around, written as escapes."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def list_address(**facts: str) -> str:
-    query = f"?{urlencode(facts)}" if facts else ""
-    return f"{reverse('admin:errors_routingfailure_changelist')}{query}"
-
-
-def lookup_address(reference: str) -> str:
-    return f"{reverse('admin:errors_routingfailure_lookup')}?{urlencode({'q': reference})}"
-
-
-def list_link(failure: RoutingFailure, *names: str, text: str = "") -> SafeString | str:
-    """Return the first named fact as a link to the list of failures that share all named facts; "-" if it is empty.
-
-    Args:
-        text: Shown instead of the fact, which is still in the title.
-    """
-    facts = {name: getattr(failure, name) for name in names if getattr(failure, name)}
-    fact = facts.get(names[0])
-    if not fact:
-        return "-"
-    title = f"{text} ({fact})" if text else fact
-    return format_html(
-        '<a class="failure-fact" href="{}" title="{}">{}</a>',
-        list_address(**facts),
-        visible(title),
-        visible(text or fact),
-    )
-
-
 def time(failure: RoutingFailure) -> SafeString:
     local = timezone.localtime(failure.occurred_at)
     return format_html(
-        '<time datetime="{}">{}.{:03} {}</time>',
+        '<time datetime="{}">{}.{:03} {}</time> <small>{}</small>',
         local.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S}",
         local.microsecond // 1000,
         local.tzname(),
+        cells.ago(failure.occurred_at),
     )
 
 
 def root_cause(failure: RoutingFailure) -> SafeString:
-    brief = causes.in_brief(failure.cause, _ROOT_CHARS)
-    return format_html('<b class="failure-root">{}</b>', visible(brief) or gettext("Not recorded."))
-
-
-def cause_in_list(failure: RoutingFailure) -> SafeString | str:
-    brief = visible(causes.in_brief(failure.cause))
-    longer = visible(causes.in_brief(failure.cause, _ROOT_CHARS))
-    return format_html('<span title="{}">{}</span>', longer, brief) if brief else "-"
+    brief = causes.in_brief(failure.cause, cells.MORE_CHARS)
+    return format_html('<b class="failure-root">{}</b>', cells.visible(brief) or gettext("Not recorded."))
 
 
 def code(failure: RoutingFailure) -> SafeString:
-    return format_html("{} <small>{}</small>", _label(failure, failure.code), _category(failure))
-
-
-def code_in_list(failure: RoutingFailure) -> SafeString:
-    """The code in its category's colour; the category is told to who does not see colours, too."""
-    hidden = format_html('{}<span class="failure-unseen"> {}</span>', failure.code, _category(failure))
-    return _label(failure, hidden)
-
-
-def _label(failure: RoutingFailure, text: str) -> SafeString:
-    known = failure.category if failure.category in _CATEGORIES else "other"
-    return format_html(
-        '<span class="failure-label failure-of-{}" title="{}">{}</span>', known, _category(failure), text
-    )
-
-
-def _category(failure: RoutingFailure) -> str:
-    return failure.category.replace("_", " ")
+    return format_html("{} <small>{}</small>", cells.label(failure, failure.code), cells.category(failure))
 
 
 def advice(failure: RoutingFailure) -> str:
@@ -129,31 +68,12 @@ def retry_after(failure: RoutingFailure) -> str:
 
 
 def user(failure: RoutingFailure) -> SafeString | str:
-    """The user's id, and the name where such a user still exists."""
+    """The user's name and id; the id alone where there is no such user any more."""
     if not failure.user_id:
         return gettext("nobody was signed in")
-    link = list_link(failure, "user_id")
-    name = _name_of_user(failure)
-    return format_html("{} ({})", link, visible(name)) if name else link
-
-
-def _name_of_user(failure: RoutingFailure) -> str:
-    if "user_name" not in vars(failure):  # asked once: the theme renders each value several times
-        remember_names([failure])
-    return str(vars(failure)["user_name"])
-
-
-def remember_names(failures: Iterable[RoutingFailure]) -> None:
-    """Note the names of the failures' users, asked in one query; empty where the account is gone."""
-    failures = list(failures)
-    names = users.names(failure.user_id for failure in failures if failure.user_id)
-    for failure in failures:
-        vars(failure)["user_name"] = names.get(failure.user_id, "")
-
-
-def user_in_list(failure: RoutingFailure) -> SafeString | str:
-    """The user's name; the key where the account is gone."""
-    return list_link(failure, "user_id", text=_name_of_user(failure))
+    name = cells.name_of_user(failure)
+    link = cells.list_link(failure, "user_id", text=name)
+    return format_html("{} ({})", link, cells.visible(failure.user_id)) if name else link
 
 
 def remember_conversation(failure: RoutingFailure, address: str | None) -> None:
@@ -162,7 +82,7 @@ def remember_conversation(failure: RoutingFailure, address: str | None) -> None:
 
 
 def session(failure: RoutingFailure) -> SafeString | str:
-    link = list_link(failure, "session_id")
+    link = cells.list_link(failure, "session_id")
     address = vars(failure).get("conversation")
     if not address:
         return link
@@ -172,29 +92,28 @@ def session(failure: RoutingFailure) -> SafeString | str:
 
 def cause_chain(failure: RoutingFailure) -> str:
     chain = [
-        {key: visible(str(cause.get(key, ""))) for key in ("type", "message", "where")}
+        {key: cells.visible(str(cause.get(key, ""))) for key in ("type", "message", "where")}
         for cause in failure.causes
         if isinstance(cause, dict)
     ]
-    return render_to_string("errors/causes.html", {"causes": chain, "root": visible(failure.cause)})
+    return render_to_string("errors/causes.html", {"causes": chain, "root": cells.visible(failure.cause)})
 
 
 def traceback(failure: RoutingFailure) -> str:
     known = vars(failure)
     if "same_cause" not in known:  # asked once, like the user's name
-        known["same_cause"] = causes.count(failure.fingerprint)
+        known["same_cause"] = causes.extent(failure.fingerprint)
     facts = {
-        "text": visible(failure.traceback),
-        "address": list_address(fingerprint=failure.fingerprint),
-        "count": min(known["same_cause"], causes.MAX_COUNT),
-        "is_capped": known["same_cause"] > causes.MAX_COUNT,
+        "text": cells.visible(failure.traceback),
+        "address": cells.list_address(fingerprint=failure.fingerprint),
+        "extent": known["same_cause"],
     }
     return render_to_string("errors/traceback.html", facts)
 
 
 def told(failure: RoutingFailure) -> str:
     return render_to_string(
-        "errors/told.html", {"deliveries": list(_deliveries(failure)), "frame": visible(_pretty(failure.frame))}
+        "errors/told.html", {"deliveries": list(_deliveries(failure)), "frame": cells.visible(_pretty(failure.frame))}
     )
 
 

@@ -1,4 +1,4 @@
-"""The filters beside the failure list. Each narrows by one indexed column to one exact value, or to a stretch of time.
+"""The filters beside the failure list. Each narrows by one column to one exact value, or to a stretch of time.
 
 No filter asks the database what there is to choose: choices come from the vocabulary, the catalogue and the calendar.
 """
@@ -6,6 +6,7 @@ No filter asks the database what there is to choose: choices come from the vocab
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -18,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from errors import catalogue, causes, detail, periods, users
+from errors import catalogue, causes, cells, periods, search, users
 from errors.models import RoutingFailure
 from errors.taxonomy import Category, Outcome, Stage
 
@@ -99,7 +100,7 @@ class UserFilter(FactFilter):
 
     def named(self, value: str) -> str:
         name = users.names([value]).get(value)
-        return f"{detail.visible(name)} ({value})" if name else value
+        return f"{cells.visible(name)} ({value})" if name else value
 
 
 class SessionFilter(FactFilter):
@@ -114,12 +115,29 @@ class MessageTypeFilter(FactFilter):
     title, parameter_name = _("message type"), "message_type"
 
 
-class RefFilter(FactFilter):
+class SearchedFilter(FactFilter):
+    """A fact that no index has: it is looked for in a bounded number of failures, the newest that the others leave."""
+
+    reach: datetime | None = None  # back to when
+
+    def queryset(self, request: HttpRequest, queryset: Failures) -> Failures:
+        found = super().queryset(request, queryset)
+        if self.value() is None:
+            return found
+        self.reach = search.reach(queryset)
+        return found.filter(occurred_at__gte=self.reach) if self.reach else found
+
+
+class RefFilter(SearchedFilter):
     title, parameter_name = _("ref"), "ref"
 
 
-class ReplyFilter(FactFilter):
+class ReplyFilter(SearchedFilter):
     title, parameter_name = _("reply"), "reply_id"
+
+
+class AddressFilter(SearchedFilter):
+    title, parameter_name = _("address"), "address"
 
 
 class CauseFilter(FactFilter):
@@ -127,7 +145,7 @@ class CauseFilter(FactFilter):
 
     def named(self, value: str) -> str:
         """The cause in words: nobody knows its fingerprint."""
-        return detail.visible(causes.called(value))
+        return cells.visible(causes.called(value))
 
 
 class WhenFilter(SimpleListFilter):
@@ -202,8 +220,10 @@ FILTERS = (
     SessionFilter,
     ConnectionFilter,
     MessageTypeFilter,
+    CauseFilter,
+    # The last: they count what the others leave.
     RefFilter,
     ReplyFilter,
-    CauseFilter,
+    AddressFilter,
 )
 PARAMETERS = frozenset(kind.parameter_name for kind in FILTERS)

@@ -5,12 +5,15 @@ Never a part of a word: `LIKE '%...%'` would read the whole table.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import string
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from errors.failure import read_reference
@@ -18,6 +21,10 @@ from errors.models import RoutingFailure
 
 _MAX_CHARS = 255  # characters; the longest value of the columns that are searched
 _QUOTED = re.compile(r"\bE-[0-9A-Z]{4}-?[0-9A-Z]{4}\b", re.IGNORECASE)
+_IPV6_SITE = 64  # bits; a record has of an IPv6 address only the network
+MAX_SEARCHED = 100_000  # failures in which something is looked for that no index has; these take 0.1 s
+_LETTERS = string.digits + string.ascii_uppercase
+_MAX_NEAR = 3
 _MAX_NAMESAKES = 5  # users that one name may mean, where a project's user names are not unique
 
 
@@ -44,6 +51,39 @@ def described(text: str) -> list[str]:
         _("a session, a connection or a user id that is exactly this"),
         _("a user of exactly this name"),
     ]
+
+
+def near(text: str) -> list[RoutingFailure]:
+    """Return the failures whose reference differs from that in `text` by one letter, or by two that changed places.
+
+    That is how a reference comes over the telephone. Some 250 are looked up by the index; that one of them exists by
+    chance is rare: among a million failures once in 4 000 searches.
+    """
+    reference = _reference_in(text)
+    if not reference:
+        return []
+    typed = reference.removeprefix("E-").replace("-", "")
+    heard = {f"{typed[:place]}{char}{typed[place + 1 :]}" for place in range(8) for char in _LETTERS}
+    heard |= {f"{typed[:place]}{typed[place + 1]}{typed[place]}{typed[place + 2 :]}" for place in range(7)}
+    candidates = {read_reference(letters) for letters in heard} - {reference, None}
+    found = RoutingFailure.objects.filter(reference__in=candidates).order_by("-occurred_at")
+    return list(found.only("reference", "code", "occurred_at", "user_id")[:_MAX_NEAR])
+
+
+def address(text: str) -> str | None:
+    """Return the address that `text` is, as a record has it; None if it is none."""
+    try:
+        found = ipaddress.ip_interface(text.strip()).ip
+    except ValueError:
+        return None
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(found if found.version == 4 else ipaddress.ip_network((found, _IPV6_SITE), strict=False))
+
+
+def reach(failures: QuerySet[RoutingFailure]) -> datetime | None:
+    """Return back to when `MAX_SEARCHED` of `failures` reach; None if they are no more than that."""
+    times = failures.order_by("-occurred_at").values_list("occurred_at", flat=True)
+    return next(iter(times[MAX_SEARCHED - 1 : MAX_SEARCHED]), None)
 
 
 def _meanings(text: str) -> Iterator[Q]:

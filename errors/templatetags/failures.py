@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -11,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from errors import detail, summary
+from errors import cells, summary
 
 register = template.Library()
 
@@ -24,6 +25,11 @@ def inline_code(text: str) -> SafeString:
         return format_html("{}", text)  # a lone backtick means itself
     marked = [format_html("<code>{}</code>", part) if place % 2 else part for place, part in enumerate(parts)]
     return format_html_join("", "{}", ((part,) for part in marked))
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    return cells.ago(moment)
 
 
 @register.simple_block_tag(takes_context=True)
@@ -40,4 +46,5 @@ def failure_desk(context: dict[str, Any]) -> dict[str, Any]:
     """The lookup box for a quoted reference and the figures of the last 24 hours; nothing for who may not see them."""
     if not context["request"].user.has_perm("errors.view_routingfailure"):
         return {"may_view": False}
-    return {"may_view": True, "summary": summary.read(timezone.now()), "list_address": detail.list_address()}
+    shown = summary.read(timezone.now(), with_causes=True)
+    return {"may_view": True, "summary": shown, "list_address": cells.list_address()}

@@ -112,6 +112,11 @@ class TestTranscript:
     def test_says_so_when_nothing_was_said(self, rita: Client, talk: ChatSession) -> None:
         assert "Nothing has been said yet." in words(rita.get(page(talk)).content.decode())
 
+    def test_says_whether_a_session_is_open(self, rita: Client, talk: ChatSession) -> None:
+        assert "State open Started" in words(rita.get(page(talk)).content.decode())
+        ChatSession.objects.update(ended_at=timezone.now())
+        assert "State ended Started" in words(rita.get(page(talk)).content.decode())
+
     def test_shows_when_a_session_ended(self, rita: Client, talk: ChatSession) -> None:
         assert "Ended" not in words(rita.get(page(talk)).content.decode())
         ChatSession.objects.update(ended_at=timezone.now() - timedelta(days=1))

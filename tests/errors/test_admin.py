@@ -170,6 +170,24 @@ class TestSearch:
         assert "Search without them" in text
         assert references(carol.get(LIST + response.context["cl"].query_without_filters)) == [failure.reference]
 
+    @pytest.mark.parametrize("typed", ["E-7KQ4-M2XZ", "8kq4m2x0", "7qk4-m2x0", "my reference is E-7KQ4-MZX0"])
+    def test_offers_the_reference_that_was_misheard(self, carol: Client, typed: str) -> None:
+        """Over the telephone a letter is easily another one; 2 and Z, or 7 and 8."""
+        alice = get_user_model().objects.create_user("alice")
+        failure = store("LLM_TIMEOUT", reference="E-7KQ4-M2X0", user_id=str(alice.pk))
+        store(reference="E-7KQ4-8888")
+        html = carol.get(LIST, {"q": typed}).content.decode()
+        assert (
+            "differ by one letter, or by two that changed places: E-7KQ4-M2X0 : LLM_TIMEOUT, alice, just now"
+            in words(html)
+        )
+        assert f'href="{page(failure)}"' in html
+
+    @pytest.mark.parametrize("typed", ["E-7KQ4-MXZ0", "nobody", "7KQ4M2X"])
+    def test_offers_none_that_is_further_off(self, carol: Client, typed: str) -> None:
+        store(reference="E-7KQ4-M2X0")
+        assert "differ by" not in words(carol.get(LIST, {"q": typed}).content.decode())
+
     @pytest.mark.parametrize("typed", ["%", "_", "nobody", "\x00", "x" * 5_000, "'; --", "💥"])
     def test_survives_anything_typed(self, carol: Client, typed: str) -> None:
         store()

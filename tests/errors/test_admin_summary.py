@@ -105,9 +105,22 @@ class TestSummary:
         with CaptureQueriesContext(connection) as captured:
             summary.read(NOW, with_causes=True)
         counted, named = (plan(query["sql"]) for query in captured.captured_queries)
-        assert re.search(r"(USING COVERING INDEX|Index Only Scan using) failure_time\b", counted), counted
+        by_index = re.findall(r"(?:USING COVERING INDEX|Index Only Scan using) failure_time\b", counted)
+        assert len(by_index) == 24, counted  # one for each hour
         assert re.search(r"(USING INDEX|Index Scan using|Index Scan on) failure_(fingerprint|time)\b", named), named
         assert not re.search("Seq Scan|SCAN", named), named
+
+    def test_counts_each_failure_once_at_the_borders_of_its_hour_and_of_the_day(self) -> None:
+        begin, second = NOW.replace(minute=0), timedelta(seconds=1)
+        day, end = begin - timedelta(hours=23), begin + timedelta(hours=1)
+        for moment in (day - second, day, begin - second, begin, end - second, end):
+            at(moment)
+        with timezone.override("UTC"):
+            read = summary.read(NOW)
+        assert read is not None
+        assert [(hour.label, hour.count) for hour in read.hours if hour.count] == [
+            ("13:00", 1), ("11:00", 1), ("12:00", 2),
+        ]  # fmt: skip
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
     def test_has_the_hours_of_the_local_clock(self, zone: str) -> None:
@@ -145,6 +158,33 @@ class TestSummary:
         assert second is not None
         assert first.count == second.count == 1
 
+    def test_is_narrowed_without_asking_the_database_again(self) -> None:
+        """Reload after reload of an incident's list, the figures are the same ones."""
+        for fingerprint in ("aaaa", "aaaa", "bbbb"):
+            at(NOW, code="LLM_TIMEOUT", fingerprint=fingerprint, cause=f"OSError: {fingerprint}")
+        at(NOW - timedelta(hours=2), code="UNAUTHORIZED", fingerprint="cccc")
+        summary.read(NOW)
+        with CaptureQueriesContext(connection) as captured:
+            cause = summary.read(NOW, with_causes=True, only={"fingerprint": "aaaa"})
+        assert len(captured) == 0
+        assert cause is not None
+        assert (cause.count, cause.whole, cause.peak.count) == (2, 4, 2)
+        assert (cause.codes, cause.causes) == ((), ())  # all of them have the same
+        code = summary.read(NOW, with_causes=True, only={"code": "LLM_TIMEOUT"})
+        assert code is not None
+        assert [(row.label, row.count) for row in code.causes] == [("OSError: aaaa", 2), ("OSError: bbbb", 1)]
+        assert code.codes == ()
+        category = summary.read(NOW, with_causes=True, only={"category": "auth", "code": "LLM_TIMEOUT"})
+        assert category is not None
+        assert category.count == 0
+
+    def test_tells_when_each_cause_was_last_seen(self) -> None:
+        for hours in (3, 1):
+            at(NOW - timedelta(hours=hours), fingerprint="aaaa")
+        read = summary.read(NOW, with_causes=True)
+        assert read is not None
+        assert [row.newest for row in read.causes] == [NOW - timedelta(hours=1)]
+
     def test_leaves_the_list_alone_when_it_fails(self, carol: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         def time_out(window: Any) -> Any:
             raise DatabaseError("canceling statement due to statement timeout")
@@ -164,7 +204,7 @@ class TestOnThePage:
         text = words(carol.get(LIST).content.decode())
         assert "4 failures since" in text
         assert re.search(r"By category .*auth 0 0 %.* service 3 75 %.* rate limit 1 25 %", text)
-        assert "By cause Name Bar Failures Share TimeoutError: no token within 15 s 4 100 %" in text
+        assert "By cause Name Failures Newest TimeoutError: no token within 15 s 4 just now" in text
         assert re.search(r"By code .*LLM_TIMEOUT 3 75 % TOO_MANY_REQUESTS 1 25 %", text)
 
     def test_leads_to_the_failures_that_it_counts(self, carol: Client) -> None:
@@ -192,4 +232,22 @@ class TestOnThePage:
     def test_makes_room_for_what_was_asked_for(self, carol: Client) -> None:
         store()
         assert re.search(r'<details class="failure-summary"\s+open>', carol.get(LIST).content.decode())
-        assert '<details class="failure-summary">' in carol.get(LIST, {"code": "LLM_UNAVAILABLE"}).content.decode()
+        for query in ({"user_id": "1"}, {"q": "session-of-alice"}):
+            assert '<details class="failure-summary">' in carol.get(LIST, query).content.decode()
+
+    def test_is_of_the_category_code_or_cause_to_which_the_list_is_narrowed(self, carol: Client) -> None:
+        """Whether an incident is over is read off its own hours, not off everybody's."""
+        store("LLM_TIMEOUT", fingerprint="aaaa", cause="OSError: of aaaa")
+        store("UNAUTHORIZED", fingerprint="bbbb", cause="OSError: of bbbb")
+        store("SERVER_BUSY", fingerprint="cccc", ago=timedelta(hours=40))
+        html = carol.get(LIST, {"fingerprint": "aaaa"}).content.decode()
+        assert re.search(r'<details class="failure-summary"\s+open>', html)
+        text = words(html)
+        assert re.search(r"1 of 2 failures since .*, by the cause chosen", text)
+        assert "By hour" in text
+        assert "By cause Name" not in text
+        text = words(carol.get(LIST, {"code": "LLM_TIMEOUT", "user_id": "1"}).content.decode())
+        assert re.search(r"1 of 2 failures since .*, by the code chosen", text)
+        assert "OSError: of aaaa 1 just now" in text
+        assert "OSError: of bbbb" not in text
+        assert "None of these since" in words(carol.get(LIST, {"fingerprint": "cccc"}).content.decode())

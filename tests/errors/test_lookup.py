@@ -94,6 +94,16 @@ class TestFrontPage:
         assert f'href="{LIST}?when=24h"' in html
         assert len(references(carol.get(f"{LIST}?category=service&when=24h"))) == 2
 
+    def test_names_the_causes_that_weigh_most_and_when_they_were_last_seen(self, carol: Client) -> None:
+        for number in range(5):
+            for _ in range(number + 1):
+                store(fingerprint=f"f{number}", cause=f"OSError: no. {number}", ago=timedelta(minutes=90))
+        html = carol.get(HOME).content.decode()
+        said = "OSError: no. 4 5, 1 hour ago OSError: no. 3 4, 1 hour ago OSError: no. 2 3, 1 hour ago"
+        assert f"Most frequent causes {said}" in words(html)
+        assert "no. 1" not in html
+        assert f'href="{LIST}?fingerprint=f4&amp;when=24h"' in html
+
     def test_says_so_when_there_is_nothing(self, carol: Client) -> None:
         text = words(carol.get(HOME).content.decode())
         assert re.search(r"This hour and the 23 before No failures since (yesterday )?\d\d:00 UTC\.", text)
@@ -115,6 +125,6 @@ class TestFrontPage:
             for _ in range(rows):
                 store()
             cache.clear()
-            # login session, user, two for permissions, the figures, the recent actions
-            with django_assert_num_queries(6):
+            # login session, user, two for permissions, the figures, the words of the causes, the recent actions
+            with django_assert_num_queries(7):
                 carol.get(HOME)
