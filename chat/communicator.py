@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,14 +14,11 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 
 from chat import conf, protocol
+from chat.frame_history import Frame, history, told
 
-Frame = dict[str, Any]
 _refs = itertools.count(1)
 
-# What a failed expectation shows of the frames received.
-_SHOWN_LINES = 12  # the last ones
-_SHOWN_CHARS = 300  # of each
-_UNSHOWN = {"timestamp", "sender"}
+_ENDS = {"resume": "resumed", "ping": "pong"}  # what a request ends in, where it is no `ack`
 
 
 class ChatCommunicator:
@@ -43,6 +39,7 @@ class ChatCommunicator:
     ) -> None:
         self.cookie = cookie
         self.status: Frame = {}
+        self._login = [self]  # every device of it
         origins = conf.chat().allowed_origins
         lines = {"origin": origins[0] if origins else "", **(headers or {})}
         if cookie is not None:
@@ -76,8 +73,11 @@ class ChatCommunicator:
         return self
 
     async def second_device(self) -> ChatCommunicator:
-        """The same login on another tab."""
-        return await ChatCommunicator(self.cookie).connect()
+        """The same login on another tab, or on this one again after `close`; the block of `log_in` closes it, too."""
+        device = ChatCommunicator(self.cookie)
+        device._login = self._login
+        self._login.append(device)
+        return await device.connect()
 
     async def close(self) -> None:
         """Close the socket and await the application's end; closing again does nothing."""
@@ -85,6 +85,10 @@ class ChatCommunicator:
             await self._socket.disconnect()
         elif not self._socket.future.cancelled():
             self._socket.future.result()  # what it died of, if it did
+
+    async def close_all(self) -> None:
+        """Close every device of this login: the first one and what `second_device` made."""
+        await asyncio.gather(*(device.close() for device in self._login))
 
     # --- Saying ---
 
@@ -98,32 +102,54 @@ class ChatCommunicator:
     async def send_bytes(self, data: bytes) -> None:
         await self._socket.send_input({"type": "websocket.receive", "bytes": data})
 
-    async def say(self, content: str, *, ref: str | None = None, **fields: Any) -> Frame:
-        """Send a `user_message` and return its `ack`.
+    async def ask(self, type: str, *, ref: str | None = None, **fields: Any) -> Frame:
+        """Send a request under a `ref` and return the frame that it ends in: `ack`; for a `resume`, `resumed`.
 
         Raises:
-            AssertionError: It was answered with an `error`, which the text shows.
+            AssertionError: It was answered with an `error`, which the text shows with what was recorded.
         """
-        ref = ref or f"say-{next(_refs)}"
-        await self.send("user_message", content=content, ref=ref, **fields)
-        return await self._first({"type": "ack", "ref": ref}, 5, unless={"type": "error", "ref": ref})
+        ref = ref or f"ask-{next(_refs)}"
+        await self.send(type, ref=ref, **fields)
+        return await self.expect(_ENDS.get(type, "ack"), ref=ref)
+
+    async def say(self, content: str, *, ref: str | None = None, **fields: Any) -> Frame:
+        """Send a `user_message` and return its `ack`. Raises what `ask` raises."""
+        return await self.ask("user_message", ref=ref, content=content, **fields)
 
     # --- Expecting ---
 
     async def expect(self, type: str, *, timeout: float = 5, **fields: Any) -> Frame:
         """Return the first frame of this type with these fields; others stay for later.
 
+        The fields of an error may be those of its frame or of the `error` object in it.
+
         Raises:
-            AssertionError: None arrived within `timeout` seconds, or the socket was closed. The text says what was
-                received instead. After a timeout the device can still be used.
+            AssertionError: None arrived within `timeout` seconds, the socket was closed, or what `fields` name by its
+                `ref` or `reply_id` ended in an `error`. The text says what was received instead, and what was recorded
+                of each error. The device can still be used, unless it was closed.
         """
-        return await self._first({"type": type, **fields}, timeout)
+        wanted = {"type": type, **fields}
+        what, deadline, number = f"{type} {fields or ''}".rstrip(), _now() + timeout, 0
+        while True:
+            if number == len(self._waiting):
+                await self._read(what, timeout, deadline)
+            if number == len(self._waiting):
+                received = await history(self.received)
+                raise AssertionError(f"the socket was closed ({self._closed}) before {what}; {received}")
+            frame = self._waiting[number]
+            if wanted.items() <= {**frame.get("error", {}), **frame}.items():
+                return self._waiting.pop(number)
+            if _is_its_error(frame, wanted):
+                code = self._waiting.pop(number)["error"]["code"]
+                raise AssertionError(f"got {code} instead of {what}: {await told(frame)}")
+            number += 1
 
     async def expect_error(self, code: str, *, timeout: float = 5, **fields: Any) -> dict[str, Any]:
-        """Return the `error` object of the next error frame with these fields, which must have this code."""
+        """Return the `error` object of the next error with these fields, which must have this code."""
         frame = await self.expect("error", timeout=timeout, **fields)
-        assert frame["error"]["code"] == code, f"expected {code}, received {frame}"
         error: dict[str, Any] = frame["error"]
+        if error["code"] != code:
+            raise AssertionError(f"got {error['code']} instead of {code}: {await told(frame)}")
         return error
 
     async def expect_close(self, timeout: float = 5) -> int:
@@ -145,10 +171,9 @@ class ChatCommunicator:
         reply_id = reply if isinstance(reply, str) else reply["reply_id"]
         text = ""
         while True:
-            frame = await self._first(
-                {"type": "ai_response", "reply_id": reply_id}, timeout, unless={"type": "error", "reply_id": reply_id}
-            )
-            assert frame["offset"] == len(text), f"a gap: {frame}"
+            frame = await self.expect("ai_response", reply_id=reply_id, timeout=timeout)
+            if frame["offset"] != len(text):
+                raise AssertionError(f"a gap after {len(text)} characters: {await told(frame)}")
             text += frame["content"]
             if frame["metadata"]["done"] == "true":
                 assert frame["content_length"] == len(text)
@@ -156,27 +181,9 @@ class ChatCommunicator:
 
     async def rest(self) -> list[Frame]:
         """Return the frames that arrived before a `ping` was answered and that no `expect` has consumed."""
-        ref = f"rest-{next(_refs)}"
-        await self.send("ping", ref=ref)
-        await self.expect("pong", ref=ref)
+        await self.ask("ping")
         frames, self._waiting = self._waiting, []
         return frames
-
-    async def _first(self, wanted: Frame, timeout: float, *, unless: Frame | None = None) -> Frame:
-        """Return the first frame that has what is `wanted`; fail at once on one that has what stands in `unless`."""
-        fields = {key: value for key, value in wanted.items() if key != "type"}
-        what, deadline, number = f"{wanted['type']} {fields or ''}".rstrip(), _now() + timeout, 0
-        while True:
-            if number == len(self._waiting):
-                await self._read(what, timeout, deadline)
-            if number == len(self._waiting):
-                raise AssertionError(f"the socket was closed ({self._closed}) before {what}; {self._history()}")
-            frame = self._waiting[number]
-            if wanted.items() <= frame.items():
-                return self._waiting.pop(number)
-            if unless is not None and unless.items() <= frame.items():
-                raise AssertionError(f"got {self._waiting.pop(number)} instead of {what}")
-            number += 1
 
     async def _read(self, what: str, timeout: float, deadline: float) -> None:
         """Read one more frame, or the close, after which there is nothing to read."""
@@ -204,30 +211,23 @@ class ChatCommunicator:
                 async with asyncio.timeout_at(deadline):
                     event = await queue.get()
             except TimeoutError:
-                raise AssertionError(f"waited {timeout:g} s for {what}; {self._history()}") from None
+                raise AssertionError(f"waited {timeout:g} s for {what}; {await history(self.received)}") from None
         if event is None:
             if not application.cancelled():
                 application.result()  # raises what it died of
-            raise AssertionError(f"the application ended before {what}; {self._history()}")
+            raise AssertionError(f"the application ended before {what}; {await history(self.received)}")
         return event
-
-    def _history(self) -> str:
-        """What was received, a line for each frame and one for all chunks of a reply that came together."""
-        groups = [
-            list(group) for _, group in itertools.groupby(self.received, lambda f: (f["type"], f.get("reply_id")))
-        ]
-        lines = [
-            textwrap.shorten(
-                json.dumps({key: frames[-1][key] for key in frames[-1] if key not in _UNSHOWN}), _SHOWN_CHARS
-            )
-            + (f" (the last of {len(frames)})" if len(frames) > 1 else "")
-            for frames in groups[-_SHOWN_LINES:]
-        ]
-        return "\n  ".join(["received:", *lines]) if lines else "received: nothing"
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _is_its_error(frame: Frame, wanted: Frame) -> bool:
+    """Whether the request or the reply of which a frame is wanted has ended in this error: it will not come."""
+    if frame["type"] != "error" or wanted["type"] == "error":
+        return False
+    return any(name in wanted and frame.get(name) == wanted[name] for name in ("ref", "reply_id"))
 
 
 def _checked(text: str) -> Frame:

@@ -43,10 +43,13 @@ def as_uuid(text: str, field: str | None = None) -> uuid.UUID:
     """
     try:
         key = uuid.UUID(text)
-    except ValueError as exc:
-        raise ChatError(NOT_FOUND, field=field) from exc
+    except ValueError:
+        key = None
+    # Not from that: the library speaks of hexadecimal strings, and its words would head the record.
+    if key is None:
+        raise ChatError(NOT_FOUND, field=field, detail="the id is not a UUID")
     if str(key) != text:
-        raise ChatError(NOT_FOUND, field=field)
+        raise ChatError(NOT_FOUND, field=field, detail="the id is not spelled as the server spells it")
     return key
 
 

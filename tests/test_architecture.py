@@ -26,7 +26,7 @@ FLOORS = [
     {"chat.llm.endpoint"},
     {"chat.llm.providers_file"},
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
-    {"chat.protocol", "chat.database", "chat.origins", "chat.refusal", "chat.abandoned"},
+    {"chat.protocol", "chat.database", "chat.origins", "chat.refusal", "chat.abandoned", "chat.frame_history"},
     {"chat.addresses", "chat.communicator", "chat.encoded", "chat.page_modules", "chat.redis_gate"},
     {"chat.limits", "chat.connection_leases", "chat.static_files"},
     {"chat.models", "chat.message_types", "chat.groups", "chat.migrations"},

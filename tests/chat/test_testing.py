@@ -7,10 +7,18 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
-from chat import communicator, protocol, runtime, testing
-from chat.testing import aclose, failing_handler, failing_provider, failing_registration, log_in
+from chat import communicator, frame_history, protocol, runtime, testing
+from chat.testing import (
+    aclose,
+    answering_provider,
+    failing_handler,
+    failing_provider,
+    failing_registration,
+    log_in,
+    stored_failure,
+)
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED, LLM_UNAVAILABLE
 
@@ -27,12 +35,50 @@ def mallory(transactional_db):
 
 async def test_the_example_of_its_docstring(user):
     async with log_in(user) as carol:
-        ack = await carol.say("hello")
-        assert await carol.answer(ack)
+        with answering_provider("Yes."):
+            ack = await carol.say("Is it open?")
+            assert await carol.answer(ack) == "Yes."
         with failing_provider(ChatError(LLM_UNAVAILABLE)):
             await carol.say("and now?")
             error = await carol.expect_error("LLM_UNAVAILABLE")
         assert error["outcome"] == "saved"
+
+
+async def test_an_answering_provider_says_what_it_was_asked(user):
+    async with log_in(user) as carol:
+        with answering_provider("One, ", "two.") as asked:
+            ack = await carol.say("Count.")
+            assert await carol.answer(ack) == "One, two."
+            await carol.answer(await carol.say("Again.", session_id=ack["session_id"]))
+        assert [request.question for request in asked] == ["Count.", "Again."]
+        assert [turn.content for turn in asked[1].turns] == ["Count.", "One, two.", "Again."]
+        assert await carol.answer(await carol.say("And without it?")) != "One, two."
+
+
+class TestAsk:
+    async def test_it_returns_what_the_request_ends_in(self, user):
+        async with log_in(user) as carol:
+            ack = await carol.say("hello")
+            await carol.answer(ack)
+            chosen = await carol.ask("model_select", session_id=ack["session_id"], model_id="demo")
+            again = await carol.ask("retry", message_id=ack["message_id"])
+            assert again["reply_id"] == ack["reply_id"]
+            assert chosen["type"] == again["type"] == "ack"
+            phone = await carol.second_device()
+            resumed = await phone.ask("resume", session_id=ack["session_id"], last_seq=0)
+            assert (resumed["type"], resumed["to"]) == ("resumed", 2)
+            assert (await carol.ask("ping", ref="p"))["ref"] == "p"
+
+    async def test_a_request_that_is_refused_is_told_at_once_with_what_was_recorded(self, user):
+        async with log_in(user) as carol:
+            with failing_handler(protocol.Ping, ValueError("no stars")):
+                async with asyncio.timeout(4):
+                    with pytest.raises(AssertionError) as failed:
+                        await carol.ask("ping")
+            text = str(failed.value)
+            assert text.startswith("got SERVICE_ERROR instead of pong {'ref': 'ask-")
+            assert "\n    its cause: ValueError: no stars, raised by failing_handler.<locals>.handle in " in text
+            assert await carol.ask("ping")
 
 
 async def test_every_fault_can_be_made_and_ends_with_its_block(user):
@@ -87,6 +133,18 @@ class TestTwoPeople:
         assert runtime.current() is not their
         await aclose()
 
+    async def test_second_devices_are_closed_with_the_block(self, user, mallory):
+        async with log_in(mallory) as stranger:
+            async with log_in(user) as carol:
+                await carol.close()
+                phone = await carol.second_device()
+                tablet = await phone.second_device()
+                assert await tablet.ask("ping")
+            assert list(runtime.current().connections) == [stranger.status["connection_id"]]
+            for device in (phone, tablet):
+                with pytest.raises(AssertionError, match="ended before pong"):
+                    await device.expect("pong")
+
     async def test_a_refused_handshake_does_not_count(self, user, settings):
         settings.CHAT = {**settings.CHAT, "allowed_origins": ()}
         with pytest.raises(AssertionError, match="handshake was refused"):
@@ -95,7 +153,97 @@ class TestTwoPeople:
         assert not any(testing._open_log_ins.values())
 
 
+async def test_a_test_case_in_a_transaction_is_told_what_to_be(user):
+    """The chat's threads wait for its lock or see nothing of its rows, and what they say then leads nowhere."""
+    block = transaction.atomic()
+    await sync_to_async(block.__enter__)()
+    try:
+        with pytest.raises(RuntimeError, match="make it a TransactionTestCase"):
+            async with log_in(user):
+                pass
+    finally:
+        await sync_to_async(block.__exit__)(None, None, None)
+
+
+class TestAStoredFailure:
+    async def test_is_the_record_under_the_reference(self, user):
+        async with log_in(user) as carol:
+            with failing_provider(ChatError(LLM_UNAVAILABLE, detail="the roster is empty"), after="It is "):
+                ack = await carol.say("what time is it?")
+                frame = await carol.expect("error", reply_id=ack["reply_id"])
+        for error in (frame, frame["error"]):
+            failure = await stored_failure(error)
+            assert (failure.code, failure.outcome) == ("LLM_UNAVAILABLE", "partial")
+            assert failure.cause.endswith("the roster is empty")
+
+    async def test_that_there_is_not_says_so(self, transactional_db):
+        with pytest.raises(AssertionError, match="under E-0000-0000"):
+            await stored_failure({"reference": "E-0000-0000"})
+
+
 class TestAFailedExpectation:
+    async def test_names_the_error_of_its_request_or_reply_at_once(self, user):
+        async with log_in(user) as carol:
+            async with asyncio.timeout(4):
+                await carol.send("stop", ref="s", reply_id="nobodys")
+                with pytest.raises(AssertionError, match=r"got NOT_FOUND instead of ack {'ref': 's'}"):
+                    await carol.expect("ack", ref="s")
+                with failing_provider(ChatError(LLM_UNAVAILABLE)):
+                    ack = await carol.say("hello")
+                    with pytest.raises(AssertionError, match="got LLM_UNAVAILABLE instead of ai_response"):
+                        await carol.expect("ai_response", reply_id=ack["reply_id"], state="complete")
+
+    async def test_leaves_the_errors_of_others_alone(self, user):
+        async with log_in(user) as carol:
+            await carol.send("stop", ref="s", reply_id="nobodys")
+            await carol.send("ping", ref="p")
+            assert await carol.expect("pong", ref="p")
+            assert await carol.expect_error("NOT_FOUND", ref="s", field="reply_id")
+
+    async def test_tells_the_cause_of_another_code_and_shortens_the_frame(self, user):
+        async with log_in(user) as carol:
+            with failing_provider(ValueError("x"), after="It is "):
+                await carol.say("what time is it?")
+                with pytest.raises(AssertionError) as failed:
+                    await carol.expect_error("LLM_UNAVAILABLE")
+            first, second = str(failed.value).splitlines()
+            assert first.startswith("got SERVICE_ERROR instead of LLM_UNAVAILABLE: {")
+            assert len(first) < 400
+            assert "timestamp" not in first
+            assert second.startswith(
+                "    its cause: ValueError: x, raised by failing_provider.<locals>.stream in chat/"
+            )
+
+    async def test_tells_the_causes_of_what_came_instead(self, user):
+        async with log_in(user) as carol:
+            with failing_handler(protocol.Ping, ValueError("x")):
+                await carol.send("ping")
+                await carol.send("stop", reply_id="nobodys")
+                with pytest.raises(AssertionError) as failed:
+                    await carol.expect("pong", timeout=0.2)
+            text = str(failed.value)
+            assert text.startswith("waited 0.2 s for pong; received:\n  {")
+            assert [line.partition(", raised by ")[0] for line in text.splitlines() if "its cause" in line] == [
+                "    its cause: ValueError: x",
+                "    its cause: errors.exceptions.ChatError: NOT_FOUND: the id is not a UUID",
+            ]
+
+    async def test_is_told_where_nothing_is_recorded(self, user, settings):
+        settings.ERRORS = {**settings.ERRORS, "enabled": False}
+        async with log_in(user) as carol:
+            with pytest.raises(AssertionError) as failed:
+                await carol.ask("stop", reply_id="nobodys")
+        assert "its cause" not in str(failed.value)
+
+    async def test_is_told_where_the_records_cannot_be_read(self, user, monkeypatch):
+        def away(*args):
+            raise OperationalError("away")
+
+        async with log_in(user) as carol:
+            monkeypatch.setattr(frame_history, "_written", away)
+            with pytest.raises(AssertionError, match=r"got NOT_FOUND instead of .*\n    its cause: not known"):
+                await carol.ask("stop", reply_id="nobodys")
+
     async def test_says_what_was_received_and_leaves_the_device_usable(self, user):
         async with log_in(user) as carol:
             await carol.answer(await carol.say("hello"))
@@ -135,7 +283,10 @@ class TestAFailedExpectation:
     async def test_a_message_that_is_refused_names_the_error_at_once(self, user):
         async with log_in(user) as carol:
             async with asyncio.timeout(4):
-                with pytest.raises(AssertionError, match=r"got .*NOT_FOUND.* instead of ack"):
+                with pytest.raises(
+                    AssertionError,
+                    match=r"(?s)got NOT_FOUND instead of ack .*\n    its cause: .* the id is not a UUID, raised",
+                ):
                     await carol.say("hello", session_id="nobodys")
             assert await carol.say("hello")
 

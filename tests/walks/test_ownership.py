@@ -172,6 +172,17 @@ async def test_another_spelling_of_an_own_id_is_not_that_session(alice, hers):
     await device.close()
 
 
+async def test_the_record_of_an_id_that_nothing_can_have_says_so_in_plain_words(alice, hers, failures):
+    device = await alice.connect()
+    await device.send("stop", ref="s", reply_id="nobodys")
+    await device.expect_error("NOT_FOUND", ref="s")
+    await device.send("stop", ref="t", reply_id=hers.reply_id.replace("-", ""))
+    await device.expect_error("NOT_FOUND", ref="t")
+    await device.close()
+    causes = [row.cause.partition("NOT_FOUND: ")[2] for row in await failures()]
+    assert causes == ["the id is not a UUID", "the id is not spelled as the server spells it"]
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_an_address_answers_a_foreign_id_like_one_that_does_not_exist(mallory, hers, failures, method, path):
     before = await everything()
