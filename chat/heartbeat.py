@@ -62,18 +62,23 @@ class Pacemaker:
             await self._wake.wait()
             await asyncio.sleep(_GATHER_S)
             self._wake.clear()
-            suspects, self._suspects = tuple(self._suspects), set()
-            read = await self._read(suspects)
-            if read is None:
-                self._suspects.update(suspects)  # again, as soon as there is a database
+            if not await self._look_at_suspects():
                 self._wake.set()
                 await asyncio.sleep(_AGAIN_S)
-                continue
-            tops, ends = read
-            for some in _slices(suspects):
-                for connection in some:
-                    self._look_after(connection, tops, ends)
-                await asyncio.sleep(_SLICE_PAUSE_S)
+
+    async def _look_at_suspects(self) -> bool:
+        """Look once; False: again, as soon as there is a database. Nothing here outlives it that names a connection."""
+        suspects, self._suspects = tuple(self._suspects), set()
+        read = await self._read(suspects)
+        if read is None:
+            self._suspects.update(suspects)
+            return False
+        tops, ends = read
+        for some in _slices(suspects):
+            for connection in some:
+                self._look_after(connection, tops, ends)
+            await asyncio.sleep(_SLICE_PAUSE_S)
+        return True
 
     async def keep_beating(self) -> None:
         while True:
