@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,11 @@ from django.core.signals import setting_changed
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]  # a day; `inf` is no time to wait
 Settings = TypeVar("Settings", bound=msgspec.Struct)
+
+# What Kubernetes sets in every container for each service, and one may be called `chat`. CHAT_PORT=8001 is none of it.
+_SERVICE_LINK = re.compile(
+    r"\w+_(SERVICE_(HOST|PORT(_\w+)?)=|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=(tcp|udp|sctp)://)"
+)
 
 
 class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +117,8 @@ def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]
         if not variable.startswith(f"{name}_"):
             continue
         if variable not in known:
+            if _SERVICE_LINK.match(f"{variable}={text}"):
+                continue
             raise ImproperlyConfigured(f"{variable} is not a setting{_suggestion(variable, known)}")
         field = known[variable]
         found[field] = _parse(variable, text, hints[field])
