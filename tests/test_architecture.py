@@ -14,7 +14,7 @@ FLOORS = [
     {"errors.taxonomy", "errors.conf", "errors.keys", "errors.background", "errors.log_text", "errors.migrations"},
     {"errors.exceptions", "errors.context", "errors.catalogue", "errors.redaction", "errors.metrics", "errors.links"},
     {"errors.translator", "errors.report", "errors.checks", "errors.log_values", "errors.loggers"},
-    {"errors.failure", "errors.apps", "errors.logs"},
+    {"errors.failure", "errors.apps", "errors.logs", "errors.theme"},
     {"errors.models"},
     {"errors.columns", "errors.outage", "errors.causes", "errors.users", "errors.read_only", "errors.own_connections"},
     {"errors.rows", "errors.periods", "errors.detail", "errors.search", "errors.explanations", "errors.export"},
