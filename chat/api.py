@@ -17,7 +17,7 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
 
-from chat import api_errors, conf, health, history, session_changes, sessions
+from chat import api_errors, api_staff, conf, health, history, session_changes, sessions
 from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
@@ -48,6 +48,7 @@ class _SignedIn(SessionAuth):
 
 
 signed_in = _SignedIn()
+api.add_router("admin/", api_staff.router, auth=signed_in)
 
 
 @api.api_operation(READ, "sessions", auth=signed_in)

@@ -63,7 +63,7 @@ FLOORS = [
     {"chat.heartbeat"},
     {"chat.runtime"},
     {"chat.connection", "chat.health", "chat.shutdown", "chat.api_errors"},
-    {"chat.handlers", "chat.fault_middleware", "chat.registration", "chat.probes"},
+    {"chat.handlers", "chat.fault_middleware", "chat.registration", "chat.probes", "chat.api_staff"},
     {"chat.router"},
     {"chat.pipeline"},
     {"chat.consumers", "chat.api", "chat.views", "chat.scrape", "chat.testing"},
