@@ -27,7 +27,7 @@ READ = ["GET", "HEAD"]
 
 
 class SessionChanges(msgspec.Struct):
-    title: str
+    title: str = ""  # absent is empty: MISSING_FIELD
 
 
 Limit = Annotated[int, Query(ge=1, le=500)]

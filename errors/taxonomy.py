@@ -193,7 +193,7 @@ MISSING_FIELD = _validation(
     remedy=_("Fill in the named field and send it again."),
 )  # fmt: skip
 FIELD_TOO_LONG = _validation(
-    "FIELD_TOO_LONG", _("The message is too long."),
+    "FIELD_TOO_LONG", _("This is too long."),
     why=_("A field is longer than its documented limit; `field` names it."),
     remedy=_("Shorten it, or split it into several messages."),
 )  # fmt: skip
