@@ -65,6 +65,17 @@ def test_operations_names_every_event_and_metric() -> None:
     assert {name for name in metrics if f"`{name}`" not in text and f"`{name}_total`" not in text} == set()
 
 
+@pytest.mark.parametrize("room", ["errors", "chat"])
+def test_architecture_names_every_module(room: str) -> None:
+    """In the table of its room, itself or its folder; what every Django app has is not worth a row."""
+    _, _, table = (DOCS / "architecture.md").read_text().partition(f"\n`{room}/`, ")
+    rows = table.lstrip().partition("\n\n")[2].partition("\n\n")[0]
+    assert rows.startswith("| file |")
+    named = set(re.findall(rf"`(?:{room}/)?([\w.]+?)/?`", rows))
+    modules = {path.relative_to(ROOT / room).parts[0] for path in (ROOT / room).rglob("*.py")}
+    assert modules - named == {"__init__.py", "apps.py", "migrations"}
+
+
 def anchors(document: Path) -> set[str]:
     """The anchors of a page's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", document.read_text()), re.MULTILINE)
