@@ -17,7 +17,7 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
 
-from chat import api_errors, conf, health, history, session_changes, sessions
+from chat import api_errors, api_staff, conf, health, history, session_changes, sessions
 from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
@@ -27,7 +27,7 @@ READ = ["GET", "HEAD"]
 
 
 class SessionChanges(msgspec.Struct):
-    title: str
+    title: str = ""  # absent is empty: MISSING_FIELD
 
 
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -48,6 +48,7 @@ class _SignedIn(SessionAuth):
 
 
 signed_in = _SignedIn()
+api.add_router("admin/", api_staff.router, auth=signed_in)
 
 
 @api.api_operation(READ, "sessions", auth=signed_in)
@@ -105,16 +106,13 @@ def end_session(request: HttpRequest, session_id: str) -> dict[str, Any]:
 @api.api_operation(READ, "healthz")
 def healthz(request: HttpRequest) -> dict[str, str]:
     """Liveness: the process answers. Asks nothing behind it."""
-    return {"status": "healthy"}
+    return health.ALIVE
 
 
 @api.api_operation(READ, "readyz")
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Readiness: 503 with the failing check while this process should get no traffic."""
-    found = health.checks()
-    is_ready = all(word == "ok" for word in found.values())
-    status = {"status": "ready" if is_ready else "not ready", "checks": found}
-    return JsonResponse(status, status=200 if is_ready else 503)
+    status, said = health.readiness()
+    return JsonResponse(said, status=status)
 
 
 def _changes(request: HttpRequest) -> SessionChanges:

@@ -20,6 +20,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from chat import shutdown
+from chat.probes import Probes
 from chat.urls import websocket_urlpatterns
 from chat.wrappers import OwnRootPath
 
@@ -41,7 +42,7 @@ def with_chat(http: Any, websocket: Sequence[Any] = ()) -> Any:
             sys.exit(f"switchboard: {exc}")
         raise
     sockets = URLRouter([*websocket, *websocket_urlpatterns()])
-    gate = shutdown.Gate(ProtocolTypeRouter({"http": http, "websocket": sockets}))
+    gate = shutdown.Gate(Probes(ProtocolTypeRouter({"http": http, "websocket": sockets})))
     shutdown.install(gate)
     return OwnRootPath(gate)
 

@@ -19,6 +19,7 @@ from django.urls import NoReverseMatch, reverse
 
 from chat import conf, decode, page_modules
 from chat.demo_accounts import DEMO_ACCOUNTS
+from chat.llm import conf as llm_conf
 from chat.llm import registry
 
 _MIN_KEY_CHARS = 50
@@ -46,6 +47,18 @@ def provider_can_be_made(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     except ImproperlyConfigured as exc:
         return [] if str(exc).startswith("CHAT[") else [Error(str(exc), id="chat.E007")]
     return []
+
+
+@register(deploy=True)
+def a_model_answers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        is_demo = conf.chat().provider == "demo" and not llm_conf.providers()
+    except ImproperlyConfigured:
+        return []  # chat.E001 or chat.E007 says it
+    if not is_demo:
+        return []
+    hint = "Set LLM_BASE_URL, LLM_API_KEY and LLM_MODEL, LLM_PROVIDERS_FILE or CHAT_PROVIDER."
+    return [Warning("The built-in demo answers, and no model.", hint=hint, id="chat.W001")]
 
 
 @register()

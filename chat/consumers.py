@@ -131,8 +131,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         context.user_id = signed_in.user_id
         self._lease = await self._take_lease(signed_in.user_id)
         outbox = await self._accept()
-        if await self._is_sent_away():  # nothing is awaited from here on: who goes down finds the connection
+        if await self._is_sent_away():
             return
+        # No await between this look and the line that adds the connection: a process that begins to go down tells those
+        # it finds there, and would miss this one.
         connection = Connection(self.runtime, login=signed_in.login, outbox=outbox, address=address)
         context.connection_id = connection.id
         self.connection, self.pipeline = connection, pipeline.build(connection)

@@ -41,6 +41,7 @@ class Retried(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct):
     """What a reply cost, by the provider's count or our estimate, and took; None where it is not known."""
 
+    model_id: str = ""  # of the configuration; empty where none was asked
     usage: Usage | None = None
     first_token_ms: int | None = None
     total_ms: int | None = None

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -15,6 +16,7 @@ from django.db import connections, router
 from chat import runtime
 from chat.models import ChatSession
 
+ALIVE = {"status": "healthy"}
 _LIMIT_S = 1.0  # seconds; a probe that waits longer is a "no"
 
 
@@ -50,6 +52,13 @@ def checks() -> dict[str, str]:
         "channel_layer": channel_layer(),
         "server": "draining" if runtime.is_any_draining() else "ok",
     }
+
+
+def readiness() -> tuple[int, dict[str, Any]]:
+    """Return the HTTP status and the answer: 503 with the failing check while this process should get no traffic."""
+    found = checks()
+    is_ready = all(word == "ok" for word in found.values())
+    return 200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "checks": found}
 
 
 def _word(asked: Future[None], until: float) -> str:

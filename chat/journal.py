@@ -120,8 +120,8 @@ class Journal:
             public_error=error,
             figures=figures or Figures(),
         )
-        # Who waits hears of it. Where nobody does any more, asyncio must not report it as one failure more.
-        job.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+        # It also looks at what the future raises: where nobody waits any more, asyncio must not report that.
+        job.future.add_done_callback(job.count)
         self._put(job)
         return job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from chat import conf
+from chat import conf, telemetry
 from chat.batch import Batch
 from chat.entries import Ended, Figures, Orphan
 from chat.jobs import Job
@@ -57,6 +58,23 @@ class EndReply(Job, eq=False, kw_only=True):
         model_id = replies.values_list("model_id", flat=True).get()
         seq = batch.add_message(session, self.message_key, sender=Sender.AI.value, content=self.text, model_id=model_id)
         return Ended(self.state, str(self.message_key), seq)
+
+    def count(self, future: asyncio.Future[Any]) -> None:
+        """Count the reply, once it is known that this is the end it has: another process may have been first."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        ended: Ended | None = future.result()
+        if ended is None or ended.state != self.state:
+            return
+        figures = self.figures
+        telemetry.count_reply(
+            str(self.state),
+            figures.model_id,
+            first_token_ms=figures.first_token_ms,
+            total_ms=figures.total_ms,
+            prompt_tokens=figures.usage.prompt_tokens if figures.usage else 0,
+            completion_tokens=figures.usage.completion_tokens if figures.usage else 0,
+        )
 
     def _ended_before(self, replies: Any) -> Ended | None:
         """Return the end that we have stored already; None if it was another process, or the session's deletion."""

@@ -126,6 +126,7 @@ class ReplyStream:
     async def _ask(self, backend: Choice, context: RouteContext) -> tuple[Pieces, Deadlines]:
         request = await self._threads.run(self._request, backend, conf.chat().history_messages)
         context.attempt = request.attempt
+        self.figures.model_id = request.model_id if backend.has(request.model_id) else backend.models[0].id
         self._said = tuple(turn.content for turn in reversed(request.turns))
         self._prompt_tokens = window.prompt_tokens(request, backend.context_tokens(request.model_id))
         await backend.warm_up_for(request.model_id)

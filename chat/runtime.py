@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
+from channels.layers import get_channel_layer
 from django.conf import settings
+from django.db import connections, router
 
 from chat import access, conf, protocol, telemetry
 from chat.activity import Activity
@@ -24,6 +26,7 @@ from chat.idle_sessions import IdleSessions
 from chat.journal import Journal
 from chat.limits import Limits
 from chat.llm import registry
+from chat.models import ChatSession
 from chat.ownership import Ownership
 from chat.redis_gate import RedisGate
 from chat.repair import Repairs
@@ -144,6 +147,14 @@ class Runtime:
         self.heartbeat.beat_now()
         self.access.look_at(self.connections.values())
         self.replies.look_for_stops()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what answers and what carries here, for the log: names and kinds, no addresses."""
+        return {
+            "models": [model.id for model in self.backend.models],
+            "channel_layer": type(get_channel_layer()).__name__,
+            "database": connections[router.db_for_write(ChatSession)].vendor,
+        }
 
     def goodbye(self, reason: str = "restarting") -> protocol.Goodbye:
         return protocol.Goodbye(reason=reason, reconnect_in=random.randint(*_RECONNECT_SPREAD_MS))  # noqa: S311

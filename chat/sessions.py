@@ -170,7 +170,12 @@ def page(user_id: str, *, cursor: str | None, limit: int) -> SessionPage:
     Raises:
         ChatError: INVALID_FORMAT for a cursor that this function did not make.
     """
-    sessions = rows(ChatSession).filter(owner_id=user_key(user_id)).order_by("-last_activity_at", "-id")
+    return page_from(rows(ChatSession).filter(owner_id=user_key(user_id)), cursor=cursor, limit=limit)
+
+
+def page_from(sessions: QuerySet[ChatSession], *, cursor: str | None, limit: int) -> SessionPage:
+    """Like `page`, of the sessions that are given; whether the reader may see them, the caller knows."""
+    sessions = sessions.order_by("-last_activity_at", "-id")
     if cursor:
         moment, key = _read_cursor(cursor)
         sessions = sessions.filter(Q(last_activity_at__lt=moment) | Q(last_activity_at=moment, pk__lt=key))

@@ -132,7 +132,7 @@ class Drain:
 
 
 async def _start_runtime() -> None:
-    runtime.current()
+    log.info("chat.started", **runtime.current().facts())
 
 
 def _exit_after(delay_s: float, code: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
@@ -14,6 +14,35 @@ JOURNAL_WAITING = Gauge("chat_journal_waiting", "Messages and other writes that 
 PROVIDERS_ABANDONED = Gauge("chat_providers_abandoned", "Providers that go on although their replies have ended.")
 QUERIES_WAITING = Gauge("chat_queries_waiting", "Look-ups of sockets that wait for a thread.")
 REPLIES_RUNNING = Gauge("chat_replies_running", "Replies being written in this process.")
+
+_REPLY_BOUNDS_S = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+
+REPLIES = Counter("chat_replies", "Replies that have ended.", ["state", "model"])
+REPLY_FIRST_WORD = Histogram(
+    "chat_reply_first_word_seconds", "Time to a reply's first word.", ["model"], buckets=_REPLY_BOUNDS_S
+)
+REPLY_SECONDS = Histogram("chat_reply_seconds", "Time to a reply's end.", ["model"], buckets=_REPLY_BOUNDS_S)
+REPLY_TOKENS = Counter("chat_reply_tokens", "Tokens read and written for replies.", ["kind", "model"])
+
+
+def count_reply(
+    state: str,
+    model_id: str,
+    *,
+    first_token_ms: int | None,
+    total_ms: int | None,
+    prompt_tokens: int,
+    completion_tokens: int,
+) -> None:
+    """Count a reply that has ended. `model_id` is one of the configuration, or empty."""
+    REPLIES.labels(state, model_id).inc()
+    if first_token_ms is not None:
+        REPLY_FIRST_WORD.labels(model_id).observe(first_token_ms / 1000)
+    if total_ms is not None:
+        REPLY_SECONDS.labels(model_id).observe(total_ms / 1000)
+    REPLY_TOKENS.labels("prompt", model_id).inc(prompt_tokens)
+    REPLY_TOKENS.labels("completion", model_id).inc(completion_tokens)
+
 
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5)
 

@@ -8,6 +8,8 @@ from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from errors import theme
+
 
 class UserAdmin(auth_admin.UserAdmin, ModelAdmin):
     """Django's; without the theme's forms its fields would have no visible outline."""
@@ -23,7 +25,7 @@ class GroupAdmin(auth_admin.GroupAdmin, ModelAdmin):
 
 def furnish(site: AdminSite) -> None:
     """Give `site` its front page and its account pages. Called once, before its addresses are read."""
-    site.index_template = "errors/home.html"
+    theme.furnish(site)
     site.login_template = "errors/login.html"
     site.index_title = "Overview"
     for model, page in ((User, UserAdmin), (Group, GroupAdmin)):

@@ -1,5 +1,5 @@
-"""All settings of the deployment, from the environment. The server refuses to start on a wrong or
-unknown one, and says in one line what to change.
+"""All settings of the deployment, from the environment. The server refuses to start on a wrong value, or an unknown
+variable that begins with CHAT_, LLM_ or ERRORS_, and says in one line what to change.
 
 The table of variables is in docs/configuration.md.
 """

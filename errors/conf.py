@@ -22,6 +22,11 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]  # a day; `inf
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 _SECRET = re.compile(r"secrets?$|password|api_key$|token$")  # settings whose values are never shown
 
+# What Kubernetes sets in every container for each service, and one may be called `chat`. CHAT_PORT=8001 is none of it.
+_SERVICE_LINK = re.compile(
+    r"\w+_(SERVICE_(HOST|PORT(_\w+)?)=|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=(tcp|udp|sctp)://)"
+)
+
 
 class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `errors/`. Each can be set as ERRORS["name"] or in the environment as ERRORS_NAME."""
@@ -112,6 +117,8 @@ def from_environment(name: str, kind: type[Settings], environ: Mapping[str, str]
         if not variable.startswith(f"{name}_"):
             continue
         if variable not in known:
+            if _SERVICE_LINK.match(f"{variable}={text}"):
+                continue
             raise ImproperlyConfigured(f"{variable} is not a setting{_suggestion(variable, known)}")
         field = known[variable]
         found[field] = _parse(variable, text, hints[field])

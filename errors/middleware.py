@@ -1,7 +1,7 @@
-"""`ErrorMiddleware`: the one place that catches. It wraps each step of the walk: connect, receive, route, reply.
+"""`ErrorMiddleware`: where an exception ends. It wraps each step of the walk: connect, receive, route, reply.
 
-Nothing between here and the place that raised catches anything. The caller gets the `Failure` back and tells the
-person; this file knows no sockets.
+Nothing between here and the place that raised swallows anything: what is caught is raised again under a better name.
+The caller gets the `Failure` back and tells the person; this file knows no sockets.
 """
 
 from __future__ import annotations

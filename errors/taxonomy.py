@@ -16,13 +16,14 @@ Words = str | Promise  # text, or text that is translated when it is read
 
 
 class Spoken:
-    """An attribute that is given `Words` and read as text, in the language that is active then."""
+    """A field of a dataclass that is given `Words` and read as text, in the language that is active then."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"_{name}"
 
     def __get__(self, spec: object, owner: type | None = None) -> str:
-        return str(getattr(spec, self._name))  # of the class there is none: the field has no default
+        # `dataclass` asks the class itself for a default: `spec` is None then, and the AttributeError says: none.
+        return str(getattr(spec, self._name))
 
     def __set__(self, spec: object, words: Words) -> None:
         object.__setattr__(spec, self._name, words)
@@ -109,7 +110,7 @@ class ErrorSpec:
     message: Spoken = Spoken()
     why: Spoken = Spoken()
     remedy: Spoken = Spoken()
-    http_status: int  # type: ignore[misc]  # what stands before it has no default: see Spoken
+    http_status: int  # type: ignore[misc]  # mypy takes the `Spoken()` before it for defaults
     actions: tuple[Action, ...] = ()
     close_code: int | None = None
     name: str = ""
@@ -193,7 +194,7 @@ MISSING_FIELD = _validation(
     remedy=_("Fill in the named field and send it again."),
 )  # fmt: skip
 FIELD_TOO_LONG = _validation(
-    "FIELD_TOO_LONG", _("The message is too long."),
+    "FIELD_TOO_LONG", _("This is too long."),
     why=_("A field is longer than its documented limit; `field` names it."),
     remedy=_("Shorten it, or split it into several messages."),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 DATABASE_KINDS = ("sqlite", "postgresql")
-OWN_PREFIXES = ("CHAT_", "ERRORS_", "REDIS_", "SENTRY_", "OPENAI_", "ANTHROPIC_", "DJANGO_")
+OWN_PREFIXES = ("CHAT_", "ERRORS_", "LLM_", "REDIS_", "SENTRY_", "OPENAI_", "ANTHROPIC_", "DJANGO_")
 
 scratch: Path | None = None  # this process's own folder: its test database lives here
 postgres_server = None  # the controller's, while it runs

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.utils import timezone
 
@@ -104,7 +105,12 @@ class TestHttpExamples:
             ("sessions", "get", "/chat/sessions?limit=1"),
             ("session", "get", f"/chat/sessions/{session.pk}?limit=2"),
             ("end", "post", f"/chat/sessions/{session.pk}/end"),
+            ("admin_sessions", "get", "/chat/admin/sessions?limit=1"),
+            ("admin_metrics", "get", "/chat/admin/metrics"),
         ):
+            if name == "admin_sessions":
+                get_user_model().objects.update(is_staff=True, is_superuser=True)
+                ChatSession.objects.update(ended_at=None)
             answer = getattr(alice.client, method)(path)
             assert (answer.status_code, shape(answer.json())) == (200, shape(example(name))), path
 
@@ -129,6 +135,7 @@ class TestHttpExamples:
         alice = people("alice")
         for who, method, path, status, code in (
             (client, "get", "/chat/sessions", 401, "UNAUTHORIZED"),
+            (alice.client, "get", "/chat/admin/sessions", 403, "INSUFFICIENT_PERMISSIONS"),
             (alice.client, "get", "/chat/sessions/none", 404, "NOT_FOUND"),
             (alice.client, "get", "/chat/none", 404, "NOT_FOUND"),
             (alice.client, "post", "/chat/none", 404, "NOT_FOUND"),

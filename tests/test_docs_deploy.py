@@ -31,6 +31,7 @@ from tests.environment import clean
 from tests.install import find_nginx
 from tests.services.client import SiteClient
 from tests.services.databases import FILL, PASSWORD
+from tests.services.llm_server import LlmServer
 from tests.services.nginx import NginxServer
 from tests.services.postgres import PostgresServer, find_postgres
 from tests.services.process import OwnedProcess, find_free_port, give_up, wait_until
@@ -94,9 +95,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServ
         "127.0.0.1:8002": f"127.0.0.1:{ports[1]}",
         "proxy_read_timeout 75s": f"proxy_read_timeout {READ_TIMEOUT_S}s",
     }
-    with PostgresServer() as postgres, NginxServer(config, changes) as nginx, pytest.MonkeyPatch.context() as patch:
+    with (
+        PostgresServer() as postgres,
+        LlmServer() as llm,
+        NginxServer(config, changes) as nginx,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("SSL_CERT_FILE", str(nginx.certificate))  # what clients of this process trust
-        environment = lay_environment(url, postgres.url, shared_redis.url)
+        environment = lay_environment(url, postgres.url, shared_redis.url, llm.url)
         for command in COMMANDS:
             run(command, folder, environment)
         run(f"python manage.py shell --no-imports --command {shlex.quote(FILL)}", folder, environment)
@@ -108,16 +114,17 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServ
             process.daphne.kill()
 
 
-def lay_environment(url: str, database_url: str, redis_url: str) -> dict[str, str]:
+def lay_environment(url: str, database_url: str, redis_url: str, llm_url: str) -> dict[str, str]:
     """The page's own file, with a test's addresses in it."""
     assert ENVIRONMENT is not None
     documented = dict(line.split("=", 1) for line in ENVIRONMENT[1].splitlines())
     real = {
         "SECRET_KEY": secrets.token_urlsafe(50),
-        "ALLOWED_HOSTS": "localhost,127.0.0.1",
+        "ALLOWED_HOSTS": "localhost",
         "CHAT_ALLOWED_ORIGINS": url,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
+        "LLM_BASE_URL": llm_url,
     }
     assert real.keys() <= documented.keys()
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
@@ -153,6 +160,19 @@ def test_signing_in_over_tls_gives_cookies_that_only_tls_carries(deployment: Dep
     assert cookies["csrftoken"].secure
     assert client.get_text("/chat/")[0] == 200
     assert client.get_text("/admin/login/")[0] == 200
+
+
+def test_the_first_line_says_what_a_process_runs_on_and_not_where(deployment: Deployment) -> None:
+    for process in deployment.processes:
+        (line,) = [line for line in process.daphne.output().splitlines() if "chat.started" in line]
+        facts = {key: value for key, value in json.loads(line).items() if key not in ("timestamp", "logger")}
+        assert facts == {
+            "event": "chat.started",
+            "level": "info",
+            "models": ["the-model"],
+            "channel_layer": "RedisPubSubChannelLayer",
+            "database": "postgresql",
+        }
 
 
 def test_plain_http_leads_to_tls(deployment: Deployment) -> None:

@@ -33,6 +33,12 @@ class Person(AbstractUser):
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS = []
 """
+PLAIN_PAGE = """
+from django.contrib import admin
+from people.models import Person
+
+admin.site.register(Person)
+"""
 CREATE_PEOPLE = """
 from people.models import Person
 for name, is_staff in (("alice", False), ("olivia", True)):
@@ -48,7 +54,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("packages")
     for name in ("chat", "errors"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "requirements.in"):
+    for name in ("pyproject.toml", "README.md", "requirements-apps.in"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     done = subprocess.run([*command, "--target", target, source], capture_output=True, text=True, timeout=120)
@@ -84,6 +90,7 @@ async def test_an_existing_project_has_the_chat_and_its_admin(project: DocsProje
     (project.folder / "people" / "models.py").write_text(PERSON)
     with (project.folder / "mysite" / "settings.py").open("a") as settings:
         settings.write("INSTALLED_APPS += ['people']\nAUTH_USER_MODEL = 'people.Person'\n")
+    (project.folder / "people" / "admin.py").write_text(PLAIN_PAGE)
     project.run("python manage.py makemigrations people")
     project.follow(HOW_TO / "install.md", is_served=False, is_prepared=True)
     project.run(f"python manage.py shell --no-imports -c {shlex.quote(CREATE_PEOPLE)}")
@@ -104,6 +111,10 @@ async def test_an_existing_project_has_the_chat_and_its_admin(project: DocsProje
     for address in ("/admin/", "/admin/chat/chatsession/", "/admin/errors/routingfailure/"):
         assert olivia.get_text(address)[0] == 200, address
     assert "failure-lookup" in olivia.get_text("/admin/")[1]
+    assert 'href="/admin/people/person/add/' in olivia.get_text("/admin/people/person/")[1]
+    style = re.search(r'href="(/static/errors/plain_pages\.\S*css)"', olivia.get_text("/admin/people/person/add/")[1])
+    assert style
+    assert olivia.get_text(style[1])[0] == 200
     wait_until(lambda: "NOT_FOUND" in record_of(olivia, reference), "the record is there")
     status, transcript = olivia.get_text(f"/admin/chat/chatsession/{ack['session_id']}/change/")
     assert status == 200

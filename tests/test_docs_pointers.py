@@ -53,12 +53,27 @@ def test_operations_names_every_event_and_metric() -> None:
         name
         for source in sources
         for name in re.findall(r'log\.\w+\(\s*(?:[^"()]|\([^()]*\)|\[[^\]]*\])*"(chat\.\w+)"', source)
+        # Those that are handed on, too; what is a module's is the name of its logger.
+        + re.findall(r'"((?:chat|errors)\.[a-z]+_[a-z_]+)"', source)
+        if not (ROOT / f"{name.replace('.', '/')}.py").exists()
     }
-    metrics = {name for source in sources for name in re.findall(r'(?:Counter|Gauge|Histogram)\(\s*"(\w+)"', source)}
+    metric = re.compile(r'(?:Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*"(\w+)"')
+    metrics = {name for source in sources for name in metric.findall(source)}
     assert {"chat.routing_failed", "chat.task_died"} <= events
     assert "chat_failures" in metrics
     assert {name for name in events if f"`{name}`" not in text} == set()
     assert {name for name in metrics if f"`{name}`" not in text and f"`{name}_total`" not in text} == set()
+
+
+@pytest.mark.parametrize("room", ["errors", "chat"])
+def test_architecture_names_every_module(room: str) -> None:
+    """In the table of its room, itself or its folder; what every Django app has is not worth a row."""
+    _, _, table = (DOCS / "architecture.md").read_text().partition(f"\n`{room}/`, ")
+    rows = table.lstrip().partition("\n\n")[2].partition("\n\n")[0]
+    assert rows.startswith("| file |")
+    named = set(re.findall(rf"`(?:{room}/)?([\w.]+?)/?`", rows))
+    modules = {path.relative_to(ROOT / room).parts[0] for path in (ROOT / room).rglob("*.py")}
+    assert modules - named == {"__init__.py", "apps.py", "migrations"}
 
 
 def anchors(document: Path) -> set[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
+    "requirements-apps.in": "requirements.txt",
     "requirements.in": "requirements.txt",
     "requirements-dev.in": "requirements-dev.txt",
     "requirements-bench.in": "requirements-bench.txt",
@@ -27,6 +31,24 @@ def read_pins(name: str) -> dict[str, Requirement]:
     lines = (ROOT / name).read_text().splitlines()
     pins = [Requirement(line) for line in lines if line and not line.lstrip().startswith("#")]
     return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_the_apps_ask_for_what_they_import_and_for_nothing_else():
+    """Whoever installs the package gets it, and has no use for what only this deployment or its tests need."""
+    files = [path for part in ("chat", "errors") for path in (ROOT / part).rglob("*.py")]
+    imported: set[str] = set()
+    for node in (node for path in files for node in ast.walk(ast.parse(path.read_text()))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(str(node.module).partition(".")[0])
+    foreign = imported - {"chat", "errors"} - sys.stdlib_module_names
+    distributions = packages_distributions()
+    needed = {canonicalize_name(distributions[name][0]) for name in foreign}
+    come_with_others = {"asgiref", "httpx2", "autobahn", "twisted"}  # with Django, openai, daphne
+    assert needed - come_with_others | {"daphne"} == {
+        canonicalize_name(requirement.name) for requirement in read_wanted("requirements-apps.in")
+    }
 
 
 @pytest.mark.parametrize(("wanted", "lock"), LOCKS.items())

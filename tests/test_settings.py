@@ -68,6 +68,7 @@ CHECKED: dict[str, set[str]] = {
     "CHAT_LEASE_S=2": {"chat.E009"},
     "CHAT_PROVIDER=no.such.Class": {"chat.E007"},
     "CHAT_PROVIDER=os.path": {"chat.E007"},
+    f"LLM_API_KEY={CANARY} LLM_MODEL=m": {"chat.E007"},
     "CHAT_PROVIDER=builtins.int": {"chat.E007"},
     "ERRORS_EXTRA_SPECS=no.such.SPEC": {"errors.E001"},
     'ERRORS_LOG_LEVELS={"validation":"loud"}': {"errors.E002"},

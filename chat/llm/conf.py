@@ -60,4 +60,13 @@ def providers() -> list[ProviderSettings]:
     ]
 
 
+def unused() -> list[str]:
+    """Return the variables that are set, where neither a server nor a file is named that they could belong to."""
+    settings, initial = llm(), LlmSettings()
+    if settings.base_url or settings.providers_file:
+        return []
+    fields = LlmSettings.__struct_fields__
+    return [f"LLM_{field.upper()}" for field in fields if getattr(settings, field) != getattr(initial, field)]
+
+
 forget_when(("LLM",), llm.cache_clear)

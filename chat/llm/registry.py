@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 from chat import conf
 from chat.llm.base import Backend
 from chat.llm.choice import Choice
-from chat.llm.conf import ProviderSettings, providers
+from chat.llm.conf import ProviderSettings, providers, unused
 from chat.llm.demo import DemoBackend
 from chat.llm.openai import OpenAIBackend
 from errors.exceptions import ChatError
@@ -24,6 +24,10 @@ def load() -> Choice:
     configured = providers()
     if not configured:
         name = conf.chat().provider
+        if name == "demo" and (without_server := unused()):
+            raise ImproperlyConfigured(
+                f"{', '.join(without_server)}: no server is named, and the demo would answer. Set LLM_BASE_URL."
+            )
         where = f"CHAT_PROVIDER is {name!r}"
         return Choice([(where, DemoBackend() if name == "demo" else _made(where, name))])
     return Choice([_provider(settings) for settings in configured])

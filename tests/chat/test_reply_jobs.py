@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from errors.exceptions import ChatError
 from tests.chat.journals import draft, replies, stored
@@ -32,6 +33,17 @@ class TestReplies:
         assert again == first
         assert (first.state, first.seq) == ("complete", 2)
         assert await stored(asked.session_id) == [(1, "hello"), (2, "An answer.")]
+
+    async def test_is_counted_once_and_by_the_end_that_it_has(self, alice, journal, other_journal):
+        def counted() -> list[float]:
+            of = [{"state": state, "model": ""} for state in ("complete", "failed")]
+            return [REGISTRY.get_sample_value("chat_replies_total", labels) or 0.0 for labels in of]
+
+        before = counted()
+        asked = await journal.append(draft(alice))
+        for by, state in ((other_journal, "complete"), (journal, "complete"), (journal, "failed")):
+            await by.end_reply(asked.session_id, asked.reply_id, state=state, text="").future
+        assert counted() == [before[0] + 1, before[1]]
 
     async def test_only_the_process_that_runs_it_can_end_it(self, alice, journal, other_journal):
         asked = await journal.append(draft(alice))

@@ -17,13 +17,14 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from chat import conf, router, runtime
+from chat.llm.base import Usage
 from chat.llm.demo import DemoBackend
 from errors import logs, recorder, redaction
 from errors.background import BackgroundHandler
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.failure import Failure
-from errors.taxonomy import CATALOGUE, NOT_FOUND, Category, Stage
+from errors.taxonomy import CATALOGUE, LLM_UNAVAILABLE, NOT_FOUND, REPLY_INTERRUPTED, Category, Stage
 from tests.test_docs import DOCS
 
 PATH = "/chat/metrics/prometheus"
@@ -90,11 +91,19 @@ class TestWhoMayFetch:
         assert TOKEN not in redaction.redact(f"cannot parse {TOKEN}")
 
 
+async def scraped() -> str:
+    return await asyncio.to_thread(lambda: Client().get(PATH, headers=GOOD).content.decode())
+
+
+def labelled(text: str) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels, in the order of their names."""
+    return {(name, *(of for _, of in sorted(labels))): value for name, labels, value in samples(text)}
+
+
 async def figures() -> dict[str, float]:
     """What is fetched: the sum of each sample over its labels."""
-    text = await asyncio.to_thread(lambda: Client().get(PATH, headers=GOOD).content.decode())
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(await scraped()):
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found
@@ -145,6 +154,42 @@ class TestFigures:
         await device.close()
         await reaches("chat_replies_running", before["chat_replies_running"])
         await reaches("chat_connections", before["chat_connections"])
+
+    async def test_replies_by_their_end(self, alice, monkeypatch):
+        """One of each: how it ended, how long it took, what it cost. A model that is no longer there is not named."""
+        never = asyncio.Event()
+
+        async def play(self: Any, request: Any) -> Any:
+            if request.question == "failed":
+                raise ChatError(LLM_UNAVAILABLE)
+            yield "so far"
+            if request.question == "partial":
+                raise ChatError(REPLY_INTERRUPTED)
+            if request.question == "stopped":
+                await never.wait()
+            yield Usage(prompt_tokens=3, completion_tokens=5)
+
+        monkeypatch.setattr(DemoBackend, "stream", play)
+        device = await alice.connect()
+        for state in ("failed", "partial", "stopped", "complete"):
+            before = labelled(await scraped())
+            ack = await device.say(state, ref=state)
+            if state == "stopped":
+                await device.expect("ai_response", reply_id=ack["reply_id"])
+                await device.send("stop", reply_id=ack["reply_id"])
+            if state in ("failed", "partial"):
+                await device.expect("error", reply_id=ack["reply_id"])
+            else:
+                await device.expect("ai_response", reply_id=ack["reply_id"], state=state)
+            after = labelled(await scraped())
+            moved = {key: value - before.get(key, 0.0) for key, value in after.items()}
+            ended = {key: value for key, value in moved.items() if key[0] == "chat_replies_total" and value}
+            assert ended == {("chat_replies_total", "demo", state): 1}
+            assert moved[("chat_reply_seconds_count", "demo")] == 1
+            assert moved.get(("chat_reply_first_word_seconds_count", "demo"), 0.0) == (state != "failed")
+        assert moved[("chat_reply_tokens_total", "prompt", "demo")] == 3
+        assert moved[("chat_reply_tokens_total", "completion", "demo")] == 5
+        await device.close()
 
     async def test_providers_that_do_not_end(self, alice, monkeypatch):
         release = asyncio.Event()

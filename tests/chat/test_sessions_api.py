@@ -57,7 +57,7 @@ class TestRenaming:
             ({"title": 7}, "INVALID_FORMAT"),
             ({"title": None}, "INVALID_FORMAT"),
             ({"title": ["a"]}, "INVALID_FORMAT"),
-            ({}, "INVALID_FORMAT"),
+            ({}, "MISSING_FIELD"),
         ],
     )
     def test_names_the_title_as_what_is_wrong(self, people, body, code):

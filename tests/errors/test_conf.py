@@ -40,3 +40,30 @@ def test_a_secret_of_the_wrong_type_is_not_quoted(name, kind, raw):
     with pytest.raises(ImproperlyConfigured, match=r"Expected") as refused:
         check(name, raw, kind)
     assert CANARY not in str(refused.value)
+
+
+OF_SERVICES = {  # Kubernetes, for services called chat, chat-web and llm
+    "CHAT_SERVICE_HOST": "10.0.0.1",
+    "CHAT_SERVICE_PORT": "80",
+    "CHAT_SERVICE_PORT_HTTP": "80",
+    "CHAT_PORT": "tcp://10.0.0.1:80",
+    "CHAT_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "CHAT_PORT_80_TCP_PROTO": "tcp",
+    "CHAT_PORT_80_TCP_PORT": "80",
+    "CHAT_PORT_80_TCP_ADDR": "10.0.0.1",
+    "CHAT_WEB_SERVICE_HOST": "10.0.0.2",
+    "CHAT_WEB_PORT": "udp://10.0.0.2:53",
+    "LLM_SERVICE_PORT": "80",
+    "LLM_PORT_80_TCP_ADDR": "10.0.0.3",
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("CHAT", ChatSettings), ("LLM", LlmSettings)])
+def test_the_links_of_services_are_nobodys_settings(name, kind):
+    assert conf.from_environment(name, kind, OF_SERVICES) == {}
+
+
+@pytest.mark.parametrize("variable", ["CHAT_PORT", "CHAT_SERVICE", "CHAT_SERVICE_HOSTS", "CHAT_PORT_TCP", "CHAT_HOST"])
+def test_what_only_resembles_one_is_refused(variable):
+    with pytest.raises(ImproperlyConfigured, match=f"{variable} is not a setting"):
+        conf.from_environment("CHAT", ChatSettings, {variable: "8001"})

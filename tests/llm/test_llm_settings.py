@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from chat import checks
 from chat.llm import conf, registry
 from chat.llm.providers_file import ProviderSettings
 
@@ -28,6 +29,8 @@ def _file(tmp_path: Path, text: str) -> dict[str, str]:
     ("values", "words"),
     [
         ({"base_url": "https://x.org/v1"}, "LLM_MODEL is missing"),
+        ({"api_key": "hunter2", "model": "m"}, "LLM_API_KEY, LLM_MODEL: no server is named"),
+        ({"allow_plain_http": True}, "LLM_ALLOW_PLAIN_HTTP: no server is named"),
         ({"base_url": "http://x.org/v1", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "ftp://x.org", "model": "m"}, "LLM_BASE_URL must be https"),
         ({"base_url": "https://me:hunter2@x.org", "model": "m"}, "LLM_BASE_URL must be https"),
@@ -101,6 +104,27 @@ def test_a_wrong_file_refuses_in_one_line(settings, tmp_path, monkeypatch, text,
         registry.load()
     assert "\n" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_class_of_ones_own_may_read_the_variables_itself(settings, configure):
+    settings.LLM = {"api_key": "k"}
+    configure(provider="chat.llm.demo.DemoBackend")
+    assert registry.load().models
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "ids"),
+    [
+        ({}, "demo", ["chat.W001"]),
+        ({}, "chat.llm.demo.DemoBackend", []),
+        ({"base_url": "https://x.org/v1", "model": "m"}, "demo", []),
+        ({"base_url": "https://x.org/v1"}, "demo", []),  # chat.E007 says it
+    ],
+)
+def test_a_deployment_without_a_model_is_warned(settings, configure, values, own, ids):
+    settings.LLM = values
+    configure(provider=own)
+    assert [found.id for found in checks.a_model_answers(None)] == ids
 
 
 def test_a_file_that_is_no_text_refuses_in_one_line(settings, tmp_path):
