@@ -150,7 +150,8 @@ class Writer:
             is_late = is_over and not job.is_in_doubt
             if is_late or self._is_closing:
                 outcome = Outcome.UNKNOWN if job.is_in_doubt else Outcome.REJECTED
-                job.error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome)
+                detail = None if exc else "another process holds what it needs"
+                job.error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
                 job.error.__cause__ = exc
                 over.append(job)
             else:
