@@ -107,9 +107,7 @@ class Batch:
             self._hold_opened(openings)
 
     def _hold_opened(self, openings: Collection[tuple[Any, str]]) -> None:
-        wanted = Q()
-        for owner_key, ref in openings:
-            wanted |= Q(owner_id=owner_key, origin_ref=ref)
+        wanted = Q(*(Q(owner_id=owner_key, origin_ref=ref) for owner_key, ref in openings), _connector=Q.OR)
         opened = ChatSession.objects.using(self.alias).filter(wanted)
         for *row, ref in self.locked(opened.order_by("pk")).values_list(*SESSION, "origin_ref"):
             session = self._hold(*row)
