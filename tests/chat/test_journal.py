@@ -171,6 +171,18 @@ class TestFaults:
         ((job, result),) = handed_on
         assert (job.draft.ref, result.seq) == ("r1", 1)
 
+    async def test_a_result_whose_caller_is_cancelled_before_its_turn_is_handed_on(
+        self, alice, journal, quiet_session, monkeypatch
+    ):
+        handed_on, finish = [], journal._writer._on_done
+        journal.on_late = lambda job, result: handed_on.append((job, result))
+        waiting = asyncio.create_task(journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1")))
+        monkeypatch.setattr(journal._writer, "_on_done", lambda done: (finish(done), waiting.cancel()))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        ((job, result),) = handed_on
+        assert (job.draft.ref, result.seq) == ("r1", 1)
+
     async def test_nobody_is_told_rejected_while_the_same_message_may_be_stored(
         self, alice, journal, quiet_session, monkeypatch, configure
     ):
