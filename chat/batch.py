@@ -213,7 +213,8 @@ class Batch:
         self._running |= dict.fromkeys(names, 0) | dict(counted)
         if conf.chat().tokens_per_day is not None:
             today = Reply.objects.using(self.alias).filter(owner_key__in=names, created_at__gte=self._midnight())
-            spent = Sum(Coalesce("prompt_tokens", 0) + Coalesce("completion_tokens", 0))
+            # Two sums: what one reply cost may be more than the columns' own type can hold.
+            spent = Coalesce(Sum("prompt_tokens"), 0) + Coalesce(Sum("completion_tokens"), 0)
             self._tokens |= dict(today.values_list("owner_key").annotate(n=spent).order_by())
 
     def check_allowance(self, user_id: str, user_key: Any) -> None:
