@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
+from chat import session_changes, sessions
 from chat.llm.demo import DemoBackend
 from chat.models import ChatMessage, Reply
 from errors.exceptions import ChatError
@@ -156,6 +159,31 @@ class TestHeldRows:
             async with asyncio.timeout(1):
                 await journal.append(draft(bob))
         assert (await waiting).is_new
+
+    async def test_a_deletion_and_a_batch_do_not_wait_for_each_other(self, alice, journal, asked, monkeypatch):
+        """A row that was changed twice in one transaction has its foreign keys looked up at COMMIT."""
+        has_begun, may_go_on, rows = threading.Event(), threading.Event(), sessions.rows
+
+        def slow_rows(model):
+            if model is Reply:
+                has_begun.set()
+                assert may_go_on.wait(10)
+            return rows(model)
+
+        def delete():
+            session_changes.delete(asked.session_id, alice.user_id)
+            connections.close_all()
+
+        monkeypatch.setattr(sessions, "rows", slow_rows)
+        deletion = asyncio.create_task(asyncio.to_thread(delete))
+        assert await asyncio.to_thread(has_begun.wait, 10)
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.gather(*(journal.request_stop(asked.reply_id) for _ in range(2)))
+        finally:
+            may_go_on.set()
+            await deletion
+        assert await replies() == []
 
     async def test_a_lease_that_cannot_be_renewed_is_logged_with_the_reason_and_renewed_afterwards(
         self, alice, configure, log_lines, monkeypatch
