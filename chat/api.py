@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
@@ -17,7 +18,7 @@ from ninja import NinjaAPI, Query
 from ninja.errors import HttpError, ValidationError
 from ninja.security import SessionAuth
 
-from chat import api_errors, api_staff, conf, health, history, session_changes, sessions
+from chat import api_errors, api_staff, conf, health, history, login_store, session_changes, sessions
 from chat.announcements import SessionEvent, announce
 from chat.api_shapes import message_shape, session_shape
 from errors.exceptions import ChatError
@@ -44,7 +45,8 @@ class _SignedIn(SessionAuth):
     """Whoever is not signed in is told that (401) before a missing CSRF token (403)."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        return super().__call__(request) if request.user.is_authenticated else None
+        is_readable = login_store.may_be_key(request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""))
+        return super().__call__(request) if is_readable and request.user.is_authenticated else None
 
 
 signed_in = _SignedIn()

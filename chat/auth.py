@@ -87,7 +87,9 @@ def sign_in(cookies: Mapping[str, str]) -> SignedIn:
     Raises:
         ChatError: UNAUTHORIZED; DATABASE_ERROR where the login sessions cannot be read. Also what the database raises.
     """
-    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME, "")
+    if not login_store.may_be_key(cookie):
+        raise ChatError(UNAUTHORIZED)
     login = _login(cookie)
     if login is None and cookie and login_store.hides_outages():
         _check_store(cookie)
@@ -97,8 +99,8 @@ def sign_in(cookies: Mapping[str, str]) -> SignedIn:
     return SignedIn(login.user_id, login, sessions.most_recent_open(login.user_id))
 
 
-def _login(cookie: str | None) -> Login | None:
-    store = login_store.engine()(cookie)
+def _login(cookie: str) -> Login | None:
+    store = login_store.engine()(cookie or None)
     user = get_user(cast("HttpRequest", SimpleNamespace(session=_ReadOnlySession(store))))
     return Login(str(user.pk), str(store.session_key)) if user.is_authenticated and user.is_active else None
 

@@ -1,8 +1,8 @@
 """One transaction of the journal: the sessions it holds, and the rows it inserts together. Synchronous.
 
 The session's row is the lock: whoever holds it allocates the next `seq`, so numbers have no gaps, even with
-several processes. A session that another process holds is skipped, never waited for: its jobs come with the next batch,
-and no two batches can wait for each other.
+several processes. A session, a person or a reply that another process holds is skipped, never waited for: the jobs that
+need it come with the next batch. So no two batches can wait for each other, nor one for who deletes a conversation.
 
 The statements of every batch are plain SQL, many rows each: building them anew through the ORM would cost more than all
 the rest of a message's way. Rare ones go through the ORM. A `ref` is assumed to be new, and the unique constraint tells
@@ -85,6 +85,7 @@ class Batch:
         self._busy_openings: set[tuple[Any, str]] = set()
         self._held_owners: set[Any] = set()
         self._busy_owners: set[Any] = set()
+        self._busy_replies: set[uuid.UUID] = set()
         self._running: dict[str, int] = {}  # replies per person
         self._tokens: dict[str, int] = {}
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
@@ -106,11 +107,9 @@ class Batch:
             self._hold_opened(openings)
 
     def _hold_opened(self, openings: Collection[tuple[Any, str]]) -> None:
-        wanted = Q()
-        for owner_key, ref in openings:
-            wanted |= Q(owner_id=owner_key, origin_ref=ref)
+        wanted = Q(*(Q(owner_id=owner_key, origin_ref=ref) for owner_key, ref in openings), _connector=Q.OR)
         opened = ChatSession.objects.using(self.alias).filter(wanted)
-        for *row, ref in self._locked(opened).values_list(*SESSION, "origin_ref"):
+        for *row, ref in self.locked(opened.order_by("pk")).values_list(*SESSION, "origin_ref"):
             session = self._hold(*row)
             self.opened[session.owner_key, str(ref)] = session
         if self._sql.skips_locked:
@@ -126,9 +125,9 @@ class Batch:
             )
         return self.sessions[key]
 
-    def _locked(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        rows = rows.order_by("pk")
-        return rows.select_for_update(skip_locked=True, no_key=True) if self._sql.skips_locked else rows
+    def locked(self, rows: QuerySet[Any], *, of: tuple[str, ...] = ()) -> QuerySet[Any]:
+        """Lock these rows as they are read, and leave out those that another process holds."""
+        return rows.select_for_update(skip_locked=True, no_key=True, of=of) if self._sql.skips_locked else rows
 
     def session(self, key: uuid.UUID) -> HeldSession | None:
         """Return the held session; None if there is none.
@@ -145,6 +144,24 @@ class Batch:
         if (owner_key, ref) in self._busy_openings:
             raise Deferred
         return self.opened.get((owner_key, ref))
+
+    def hold_replies(self, keys: Collection[uuid.UUID]) -> None:
+        """Lock these replies, so that no change of one waits for who deletes it, or runs it elsewhere."""
+        if not keys or not self._sql.skips_locked:
+            return
+        replies = Reply.objects.using(self.alias)
+        held = set(self.locked(replies.filter(pk__in=keys)).values_list("pk", flat=True))
+        if missing := set(keys) - held:  # those of this batch are not there yet, and nobody else's
+            self._busy_replies = set(replies.filter(pk__in=missing).values_list("pk", flat=True))
+
+    def check_reply(self, key: uuid.UUID) -> None:
+        """See to it that the reply can be changed without a wait; whether it is there is another question.
+
+        Raises:
+            Deferred: Another process holds it.
+        """
+        if key in self._busy_replies:
+            raise Deferred
 
     def look_up(self, refs: Iterable[tuple[uuid.UUID, str]]) -> None:
         """Find the messages that were stored under these (session, ref)."""
@@ -187,7 +204,7 @@ class Batch:
         if not missing:
             return
         users = get_user_model()._base_manager.using(self.alias).filter(pk__in=missing)
-        self._held_owners |= set(self._locked(users).values_list("pk", flat=True))
+        self._held_owners |= set(self.locked(users.order_by("pk")).values_list("pk", flat=True))
         if not self._held_owners.issuperset(missing):
             self._busy_owners = set(users.values_list("pk", flat=True)) - self._held_owners
         names = [str(key) for key in missing]
@@ -196,7 +213,8 @@ class Batch:
         self._running |= dict.fromkeys(names, 0) | dict(counted)
         if conf.chat().tokens_per_day is not None:
             today = Reply.objects.using(self.alias).filter(owner_key__in=names, created_at__gte=self._midnight())
-            spent = Sum(Coalesce("prompt_tokens", 0) + Coalesce("completion_tokens", 0))
+            # Two sums: what one reply cost may be more than the columns' own type can hold.
+            spent = Coalesce(Sum("prompt_tokens"), 0) + Coalesce(Sum("completion_tokens"), 0)
             self._tokens |= dict(today.values_list("owner_key").annotate(n=spent).order_by())
 
     def check_allowance(self, user_id: str, user_key: Any) -> None:

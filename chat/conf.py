@@ -51,7 +51,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     # The assistant
     provider: str = "demo"  # "demo", or the dotted path of a class with the interface of chat.llm.base.Backend
     fault_commands: bool = False  # `/fault <kind>` causes any failure; settings.DEBUG turns it on too
-    history_messages: Positive = 40  # earlier messages given to the model
+    history_messages: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40  # earlier messages given to the model
     first_token_s: PositiveSeconds = 15  # seconds; above the p99 of the slowest model, below a proxy's usual 60
     next_token_s: PositiveSeconds = 10  # seconds between two pieces of a reply before it counts as interrupted
     reply_total_s: PositiveSeconds = 120  # seconds; even a trickle must end

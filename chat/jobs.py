@@ -65,6 +65,16 @@ class Job(msgspec.Struct, eq=False, kw_only=True):
             raise ChatError(DATABASE_ERROR, outcome=Outcome.REJECTED, detail="not stored, as it turned out")
 
 
+class ReplyJob(Job, eq=False, kw_only=True):
+    """Change a reply that is there; the batch locks it."""
+
+    reply_id: str
+
+    @property
+    def key(self) -> uuid.UUID:
+        return as_uuid(self.reply_id)
+
+
 class Append(Job, eq=False, kw_only=True):
     """Store a user message, and its pending reply with it."""
 
@@ -179,7 +189,10 @@ class Retry(Job, eq=False, kw_only=True):
             raise ChatError(NOT_FOUND, field="message_id")
         batch.flush()  # the question, or another retry of it, may be in this batch
         messages = ChatMessage.objects.using(batch.alias).filter(session_id=session.key, sender=Sender.USER)
-        message = messages.filter(pk=as_uuid(self.message_id)).values("pk", "seq", "model_id").first()
+        asked = messages.filter(pk=as_uuid(self.message_id))
+        message = batch.locked(asked).values("pk", "seq", "model_id").first()
+        if message is None and asked.exists():
+            raise Deferred  # it is about to be deleted, and a reply to it would wait for that
         if message is None:
             raise ChatError(NOT_FOUND, field="message_id")
         replies = Reply.objects.using(batch.alias).filter(message_id=message["pk"]).order_by("-attempt")
@@ -241,3 +254,4 @@ def _prepare(jobs: Iterable[Job], batch: Batch) -> None:
             askers.add(job.owner_key)
     batch.look_up(pairs)
     batch.hold_owners(askers)
+    batch.hold_replies({job.key for job in jobs if isinstance(job, ReplyJob)})

@@ -175,7 +175,12 @@ class Journal:
         if self.waiting >= conf.chat().database_queue_size:
             raise ChatError(SERVER_BUSY, retry_after_ms=RETRY_AFTER_MS, detail="the journal's queue is full")
         self._put(job)
-        return await job.future
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            if job.future.done() and not job.future.cancelled() and job.future.exception() is None:
+                self._hand_on(job)  # the result was there, and its caller is cancelled before its turn
+            raise
 
     def _put(self, job: Job) -> None:
         self._in_flight[job] = None

@@ -29,6 +29,11 @@ def engine() -> Any:
     return import_module(settings.SESSION_ENGINE).SessionStore
 
 
+def may_be_key(cookie: str) -> bool:
+    """Whether a cookie may name a login session. No keeper makes other keys, and PostgreSQL raises over a NUL."""
+    return cookie.isascii() and cookie.isprintable()
+
+
 def hides_outages() -> bool:
     """Whether Django takes an outage for a login session that is not there: it does where they are in a cache only."""
     return getattr(engine(), "load", None) is cache_engine.SessionStore.load

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from math import inf
 from time import monotonic, time
 
+from chat import conf
 from chat.encoded import Encoded
 from chat.held import Held
 from chat.reply_progress import Put, PutWhole, ReplyProgress
 
-_MAX_REPLIES = 32  # replies that are being written or have just ended; three run at once
+_MORE_REPLIES = 29  # that are kept than may run at once: some are behind, or have just ended
 
 
 class Progress:
@@ -149,7 +150,7 @@ class Progress:
         reply = self.replies.get(reply_id)
         if reply is None:
             reply = self.replies[reply_id] = ReplyProgress()
-            if len(self.replies) > _MAX_REPLIES:
+            if len(self.replies) > _max_replies():
                 del self.replies[next(iter(self.replies))]
         must_wait = reply.is_behind or self.is_behind_rows or self.is_resuming
         if not frame.is_end:
@@ -212,7 +213,7 @@ class Progress:
         """The end of this reply was told."""
         self.replies.pop(reply_id, None)
         self.ended[reply_id] = None
-        if len(self.ended) > _MAX_REPLIES:
+        if len(self.ended) > _max_replies():
             del self.ended[next(iter(self.ended))]
 
     # --- Resume ---
@@ -233,3 +234,8 @@ class Progress:
     def end_resume(self, turn_s: float = 0.0) -> None:
         """The page is sent. For `turn_s` it is the client's turn to ask for the next one."""
         self._turn_until = monotonic() + turn_s if turn_s else 0.0
+
+
+def _max_replies() -> int:
+    """One that is forgotten while it runs would be sent again from its beginning, and push out the next one."""
+    return conf.chat().max_running_replies + _MORE_REPLIES

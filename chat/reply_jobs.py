@@ -14,18 +14,16 @@ from django.db.models.functions import Coalesce, Now
 from chat import conf, telemetry
 from chat.batch import Batch
 from chat.entries import Ended, Figures, Orphan
-from chat.jobs import Job
+from chat.jobs import Job, ReplyJob
 from chat.models import RUNNING, Reply, ReplyPhase, Sender
-from chat.sessions import as_uuid
 from errors.keys import new_key
 
 MAX_CLAIMED = 20  # replies taken over in one go: each is a write more while others wait for theirs
 
 
-class EndReply(Job, eq=False, kw_only=True):
+class EndReply(ReplyJob, eq=False, kw_only=True):
     """End a reply and store its text as a message. Only the process that runs it can."""
 
-    reply_id: str
     state: str
     text: str
     public_error: dict[str, object] | None
@@ -36,8 +34,9 @@ class EndReply(Job, eq=False, kw_only=True):
         session = batch.session(self.session_key) if self.session_key is not None else None
         if session is None:
             return None  # deleted, and the reply with it
+        batch.check_reply(self.key)
         batch.flush()  # the reply may be in this batch
-        replies = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), runner=batch.runner)
+        replies = Reply.objects.using(batch.alias).filter(pk=self.key, runner=batch.runner)
         usage = self.figures.usage
         is_ours = replies.filter(state__in=RUNNING).update(
             state=self.state,
@@ -85,19 +84,19 @@ class EndReply(Job, eq=False, kw_only=True):
         return Ended(stored["state"], str(answer) if answer else None, stored["answer__seq"])
 
 
-class Checkpoint(Job, eq=False, kw_only=True):
+class Checkpoint(ReplyJob, eq=False, kw_only=True):
     """Store a running reply's text so far and renew its lease.
 
     Its result: whether somebody asked to stop; None when the reply is no longer ours to write.
     """
 
-    reply_id: str
     text: str
 
     def run(self, batch: Batch) -> bool | None:
+        batch.check_reply(self.key)
         batch.flush()
         replies = Reply.objects.using(batch.alias)
-        ours = replies.filter(pk=as_uuid(self.reply_id), runner=batch.runner, state__in=RUNNING)
+        ours = replies.filter(pk=self.key, runner=batch.runner, state__in=RUNNING)
         values: dict[str, Any] = {"text": self.text, "lease_until": _lease_until()}
         if self.text:
             values |= {"state": ReplyPhase.STREAMING, "first_token_at": Coalesce(F("first_token_at"), batch.now)}
@@ -106,14 +105,13 @@ class Checkpoint(Job, eq=False, kw_only=True):
         return bool(ours.values_list("stop_requested", flat=True).first())
 
 
-class RequestStop(Job, eq=False, kw_only=True):
+class RequestStop(ReplyJob, eq=False, kw_only=True):
     """Leave the wish to stop for the process that runs the reply; it looks at every checkpoint."""
 
-    reply_id: str
-
     def run(self, batch: Batch) -> None:
+        batch.check_reply(self.key)
         batch.flush()
-        running = Reply.objects.using(batch.alias).filter(pk=as_uuid(self.reply_id), state__in=RUNNING)
+        running = Reply.objects.using(batch.alias).filter(pk=self.key, state__in=RUNNING)
         running.update(stop_requested=True)
 
 
@@ -124,7 +122,8 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
         replies = Reply.objects.using(batch.alias)
         expired = replies.filter(state__in=RUNNING, lease_until__lt=Now()).order_by("lease_until")
         claimed = []
-        for reply in expired.select_related("message")[:MAX_CLAIMED]:
+        # One whose row is held is looked at by its process, or deleted; it is there in the next round, or gone.
+        for reply in batch.locked(expired.select_related("message"), of=("self",))[:MAX_CLAIMED]:
             same = replies.filter(pk=reply.pk, state__in=RUNNING, runner=reply.runner, lease_until=reply.lease_until)
             if same.update(runner=batch.runner, lease_until=_lease_until()):
                 claimed.append(

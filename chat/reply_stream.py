@@ -219,7 +219,8 @@ class ReplyStream:
             try:
                 wants_stop = await self._journal.checkpoint(self.reply_id, text)
             except Exception as exc:
-                log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=type(exc).__name__)
+                cause = str(exc) if isinstance(exc, ChatError) else type(exc).__name__
+                log.warning("chat.checkpoint_failed", reply_id=self.reply_id, cause=cause)
                 await asyncio.sleep(conf.chat().checkpoint_s)  # a sick database is not helped by asking more often
                 continue
             self._kept = len(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 
 from chat import sessions
 from chat.models import RUNNING, ChatSession, Reply, ReplyPhase
@@ -36,11 +36,14 @@ def delete(session_id: str, user_id: str) -> None:
 
     A reply that is being written stops first: its process finds it ended at the next checkpoint and tells nobody.
     """
-    with transaction.atomic(using=router.db_for_write(ChatSession)):
+    alias = router.db_for_write(ChatSession)
+    with transaction.atomic(using=alias):
         key = sessions.as_uuid(session_id, "session_id")
-        session = (
-            sessions.rows(ChatSession).select_for_update().filter(pk=key, owner_id=sessions.user_key(user_id)).first()
-        )
+        # All of it but its key, which a batch of the journal that holds a reply of it may look up at its COMMIT: each
+        # would wait for the other.
+        but_key = connections[alias].features.has_select_for_no_key_update
+        held = sessions.rows(ChatSession).select_for_update(no_key=but_key)
+        session = held.filter(pk=key, owner_id=sessions.user_key(user_id)).first()
         if session is None:
             raise ChatError(NOT_FOUND, field="session_id")
         sessions.rows(Reply).filter(session=session, state__in=RUNNING).update(state=ReplyPhase.STOPPED)

@@ -30,7 +30,7 @@ from errors.taxonomy import DATABASE_ERROR, Outcome
 log = logging.getLogger("chat.writer")
 
 RETRY_AFTER_MS = 1_000  # milliseconds; a lock or a failover is usually over by then
-_MAX_BATCH = 200  # jobs in one transaction
+_MAX_BATCH = 200  # jobs in one transaction; SQLite takes no condition of more than 1,000 parts
 _PAUSE_S = 0.05  # seconds between tries while the database is away, or another process holds a session
 _LOCK_S = 0.25  # seconds for SQLite's write lock; then it is known that nothing is stored, and tried again
 _MAX_REFUSALS = 2  # of one job alone: two processes may have opened the same session at the same moment
@@ -88,7 +88,8 @@ class Writer:
         use_own_connections(lock_s=_LOCK_S)
         try:
             while (gathered := self._gather()) is not None:
-                self._commit(gathered)
+                for start in range(0, len(gathered), _MAX_BATCH):
+                    self._commit(gathered[start : start + _MAX_BATCH])
         finally:
             self._disconnect()
 
@@ -150,7 +151,8 @@ class Writer:
             is_late = is_over and not job.is_in_doubt
             if is_late or self._is_closing:
                 outcome = Outcome.UNKNOWN if job.is_in_doubt else Outcome.REJECTED
-                job.error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome)
+                detail = None if exc else "another process holds what it needs"
+                job.error = ChatError(DATABASE_ERROR, retry_after_ms=RETRY_AFTER_MS, outcome=outcome, detail=detail)
                 job.error.__cause__ = exc
                 over.append(job)
             else:

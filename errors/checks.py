@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.apps.config import AppConfig
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -50,6 +51,15 @@ def theme_is_installed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     problem = "comes after" if "unfold" in names else "is missing; it belongs before"
     hint = 'INSTALLED_APPS = ["unfold", "django.contrib.admin", ...]'
     return [Error(f"INSTALLED_APPS: 'unfold' {problem} 'django.contrib.admin'.", hint=hint, id="errors.E005")]
+
+
+@register()
+def times_have_zones(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every stored moment is in UTC. Without zones SQLite refuses it, and no failure would ever be stored."""
+    if django_settings.USE_TZ:
+        return []
+    hint = "Moments are stored in UTC; TIME_ZONE remains the one in which they are shown."
+    return [Error("USE_TZ is False; it must be True.", hint=hint, id="errors.E006")]
 
 
 def _links_lead_somewhere() -> list[CheckMessage]:

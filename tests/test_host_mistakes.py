@@ -68,6 +68,7 @@ MISTAKES = {
     "CHANNEL_LAYERS = {}": (["chat.E011"], ("CHANNEL_LAYERS has no 'default'.",)),
     "del CHANNEL_LAYERS": (["chat.E011"], ()),
     "del CHANNEL_LAYERS; DEBUG = False": (["chat.E011"], ()),
+    "USE_TZ = False": (["errors.E006"], ("USE_TZ is False; it must be True.",)),
     "ERRORS = {'enabld': 1}": (["errors.E001"], ("did you mean enabled?",)),
 }  # fmt: skip
 

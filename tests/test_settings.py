@@ -40,6 +40,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "ERRORS_RETENTION_DAY=3": ("ERRORS_RETENTION_DAY is not a setting", "did you mean ERRORS_RETENTION_DAYS?"),
     "CHAT_OUTBOX_SIZE=many": ("CHAT_OUTBOX_SIZE", "'many'", "int"),
     "CHAT_MAX_CONTENT_CHARS=0": ("CHAT_MAX_CONTENT_CHARS", "'0'", ">= 1"),
+    "CHAT_HISTORY_MESSAGES=10001": ("CHAT_HISTORY_MESSAGES", "'10001'", "<= 10000"),
     "CHAT_SINGLE_PROCESS=maybe": ("CHAT_SINGLE_PROCESS", "'maybe'", "true or false"),
     "CHAT_ALLOWED_ORIGINS=https://a.b/": ("CHAT_ALLOWED_ORIGINS", "'https://a.b/'", "scheme://host"),
     "CHAT_PATH_PREFIX=chat/": ("CHAT_PATH_PREFIX", "'chat/'", "as /chat"),

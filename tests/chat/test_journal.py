@@ -12,6 +12,7 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat import jobs
+from chat.entries import Draft
 from chat.models import ChatSession
 from errors.exceptions import ChatError
 from tests.chat.journals import draft, stored
@@ -66,6 +67,22 @@ class TestGrouping:
         assert isinstance(refused, ChatError)
         assert refused.spec.code == "UNAUTHORIZED"
         assert stored_one.seq == 1
+
+    async def test_a_thousand_people_begin_at_once(self, alice, journal, monkeypatch):
+        """As many as the queue takes, in one turn of the loop."""
+        batches = []
+        real = jobs.run_all
+        monkeypatch.setattr(jobs, "run_all", lambda taken, batch: batches.append(len(taken)) or real(taken, batch))
+        users = get_user_model().objects
+        await users.abulk_create([users.model(username=f"p{n}") for n in range(1_000)])
+        results = await asyncio.gather(
+            *[
+                journal.append(Draft(user_id=str(key), content="hello", ref="r1"))
+                async for key in users.filter(username__startswith="p").values_list("pk", flat=True)
+            ]
+        )
+        assert len({result.session_id for result in results}) == 1_000
+        assert max(batches) <= 200
 
     async def test_one_message_that_the_database_refuses_fails_alone(self, alice, journal, quiet_session):
         session_id = str(quiet_session.pk)
@@ -151,6 +168,18 @@ class TestFaults:
         is_released.set()
         async with asyncio.timeout(5):
             await late.wait()
+        ((job, result),) = handed_on
+        assert (job.draft.ref, result.seq) == ("r1", 1)
+
+    async def test_a_result_whose_caller_is_cancelled_before_its_turn_is_handed_on(
+        self, alice, journal, quiet_session, monkeypatch
+    ):
+        handed_on, finish = [], journal._writer._on_done
+        journal.on_late = lambda job, result: handed_on.append((job, result))
+        waiting = asyncio.create_task(journal.append(draft(alice, session_id=str(quiet_session.pk), ref="r1")))
+        monkeypatch.setattr(journal._writer, "_on_done", lambda done: (finish(done), waiting.cancel()))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
         ((job, result),) = handed_on
         assert (job.draft.ref, result.seq) == ("r1", 1)
 

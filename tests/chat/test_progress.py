@@ -226,3 +226,18 @@ class TestResume:
         progress.end_resume(60)
         assert progress.is_behind
         assert not progress.needs_rows
+
+
+def test_as_many_replies_as_may_run_at_once_are_kept_apart(configure):
+    """One that was forgotten while it runs would count as missed from its beginning."""
+    configure(max_running_replies=50)
+    client, progress, replies = Client(), Progress(position=0), [f"r{n}" for n in range(50)]
+    for frame in (
+        *map(loading, replies),
+        *(piece(reply, start, "abc") for start in (0, 3, 6) for reply in replies),
+        *(answer(reply, seq, 9) for seq, reply in enumerate(replies, start=1)),
+        *(piece(reply, 6, "abc") for reply in replies),  # late
+    ):
+        progress.take(frame, client.put)
+        assert not progress.is_behind
+    assert (client.ended, client.texts) == (replies, dict.fromkeys(replies, 9))

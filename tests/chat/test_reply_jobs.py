@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
+from chat import session_changes, sessions
+from chat.llm.demo import DemoBackend
+from chat.models import ChatMessage, Reply
 from errors.exceptions import ChatError
 from tests.chat.journals import draft, replies, stored
-from tests.chat.locks import nobody_else_writes
+from tests.chat.locks import nobody_else_writes, somebody_holds
 from tests.environment import database_kind
+from tests.waiting import in_time, until
 
 
 class TestReplies:
@@ -110,3 +117,111 @@ class TestReplies:
             await asyncio.wait({job.future}, timeout=0.3)
             assert not job.future.done()
         assert (await job.future).seq == 2
+
+
+@pytest.mark.skipif(database_kind() != "postgresql", reason="SQLite locks no single rows")
+class TestHeldRows:
+    """Who deletes a long conversation holds its rows for seconds. Only what concerns them waits, and no ack does."""
+
+    @pytest.fixture
+    async def asked(self, alice, journal):
+        return await journal.append(draft(alice))
+
+    @pytest.mark.parametrize("job", ["checkpoint", "end", "stop"])
+    async def test_a_reply_that_is_held_waits_alone(self, alice, bob, journal, asked, job):
+        begin = {
+            "checkpoint": lambda: asyncio.ensure_future(journal.checkpoint(asked.reply_id, "An ans")),
+            "end": lambda: journal.end_reply(asked.session_id, asked.reply_id, state="complete", text="Done.").future,
+            "stop": lambda: asyncio.ensure_future(journal.request_stop(asked.reply_id)),
+        }
+        async with somebody_holds(Reply.objects.filter(pk=asked.reply_id)):
+            waiting = begin[job]()
+            began = time.monotonic()
+            for n in range(2):
+                await journal.append(draft(bob, ref=f"r{n}"))
+                await journal.append(draft(alice, ref=f"r{n}", session_id=asked.session_id))
+                await asyncio.wait({waiting}, timeout=0.1)
+            in_time(time.monotonic() - began, 1.0, "acks while somebody holds a reply")
+            assert not waiting.done()
+        await waiting
+        (reply,) = await replies(pk=asked.reply_id)
+        assert {
+            "checkpoint": reply.text == "An ans",
+            "end": (reply.state, reply.answer_id is None) == ("complete", False),
+            "stop": reply.stop_requested,
+        }[job]
+
+    async def test_an_orphan_that_is_held_is_left_and_the_others_are_taken(
+        self, alice, bob, journal, other_journal, asked
+    ):
+        other = await journal.append(draft(bob))
+        await Reply.objects.aupdate(lease_until=timezone.now() - timedelta(seconds=1))
+        async with somebody_holds(Reply.objects.filter(pk=asked.reply_id)):
+            async with asyncio.timeout(1):
+                assert [orphan.reply_id for orphan in await other_journal.claim_orphans()] == [other.reply_id]
+        assert [orphan.reply_id for orphan in await other_journal.claim_orphans()] == [asked.reply_id]
+
+    async def test_a_question_that_is_about_to_be_deleted_is_not_answered_again(self, alice, bob, journal, asked):
+        await journal.end_reply(asked.session_id, asked.reply_id, state="failed", text="").future
+        async with somebody_holds(ChatMessage.objects.filter(pk=asked.message_id)):
+            retry = journal.retry(asked.session_id, asked.message_id, alice.user_id, "")
+            waiting = asyncio.create_task(retry)
+            await asyncio.wait({waiting}, timeout=0.2)
+            assert not waiting.done()
+            async with asyncio.timeout(1):
+                await journal.append(draft(bob))
+        assert (await waiting).is_new
+
+    async def test_a_deletion_and_a_batch_do_not_wait_for_each_other(self, alice, journal, asked, monkeypatch):
+        """A row that was changed twice in one transaction has its foreign keys looked up at COMMIT."""
+        has_begun, may_go_on, rows = threading.Event(), threading.Event(), sessions.rows
+
+        def slow_rows(model):
+            if model is Reply:
+                has_begun.set()
+                assert may_go_on.wait(10)
+            return rows(model)
+
+        def delete():
+            session_changes.delete(asked.session_id, alice.user_id)
+            connections.close_all()
+
+        monkeypatch.setattr(sessions, "rows", slow_rows)
+        deletion = asyncio.create_task(asyncio.to_thread(delete))
+        assert await asyncio.to_thread(has_begun.wait, 10)
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.gather(*(journal.request_stop(asked.reply_id) for _ in range(2)))
+        finally:
+            may_go_on.set()
+            await deletion
+        assert await replies() == []
+
+    async def test_a_lease_that_cannot_be_renewed_is_logged_with_the_reason_and_renewed_afterwards(
+        self, alice, configure, log_lines, monkeypatch
+    ):
+        configure(checkpoint_s=0.1, database_timeout_s=1)
+        is_over = asyncio.Event()
+
+        async def stream(backend, request):
+            yield "An answer."
+            await is_over.wait()
+
+        def failed():
+            return [line["cause"] for line in log_lines if line["event"] == "chat.checkpoint_failed"]
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await device.expect("ai_response", reply_id=ack["reply_id"], content="An answer.")
+        reply = Reply.objects.filter(pk=ack["reply_id"])
+        async with somebody_holds(reply):
+            before = (await reply.aget()).lease_until
+            await until(lambda: len(failed()) > 1, "two checkpoints that failed")
+        assert set(failed()) == {"DATABASE_ERROR: another process holds what it needs"}
+        async with asyncio.timeout(5):
+            while (await reply.aget()).lease_until == before:  # noqa: ASYNC110 -- a row changes
+                await asyncio.sleep(0.01)
+        is_over.set()
+        await device.expect("ai_response", reply_id=ack["reply_id"], state="complete")
+        await device.close()

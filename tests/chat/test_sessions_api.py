@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
+from django.db import connections
 
+from chat import hub_calls
 from chat.models import ChatMessage, ChatSession, Reply
 from errors.models import RoutingFailure
 from tests.waiting import until
@@ -161,6 +163,16 @@ class TestTelling:
         assert not any(frame["type"] == "notification" for frame in await stranger.rest())
         for device in (*devices, stranger):
             await device.close()
+
+    @pytest.mark.parametrize(("method", "path"), [("PATCH", ""), ("POST", "/end"), ("DELETE", "")])
+    def test_nobody_is_told_before_it_is_committed(self, people, monkeypatch, method, path):
+        """In a project whose requests are transactions a device would read what was there before."""
+        alice, told_within = people("alice"), []
+        connection = connections["default"]
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        monkeypatch.setattr(hub_calls, "broadcast", lambda *_: told_within.append(connection.in_atomic_block))
+        assert ask(alice, method, open_session(alice).pk, {"title": "After"}, path)[0] == 200
+        assert told_within == [False]
 
     @pytest.mark.parametrize(("method", "path"), [("PATCH", ""), ("POST", "/end"), ("DELETE", "")])
     def test_a_layer_that_is_away_fails_no_request(self, people, monkeypatch, log_lines, method, path):

@@ -207,6 +207,18 @@ async def test_other_keepers_of_logins(alice, settings, configure, engine):
     await _expect_end(tab)
 
 
+async def test_a_cookie_that_no_database_can_look_up_names_nobody(alice, failures):
+    wrong = r'"abcdefgh\000ijk"'
+    tab = Device(wrong)
+    await tab.open()
+    await tab.expect_error("UNAUTHORIZED")
+    assert await tab.expect_close() == 4501
+    ask = sync_to_async(Client().get)
+    answer = await ask("/chat/sessions", headers={"cookie": f"sessionid={wrong}"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHORIZED")
+    assert [row.code for row in await failures()] == ["UNAUTHORIZED"]
+
+
 class AwayCache(LocMemCache):
     """A cache with outages: it raises, as Redis does, or answers nothing and takes nothing, as others do.
 

@@ -76,6 +76,19 @@ class TestLimits:
         assert (reply.prompt_tokens, reply.completion_tokens) == (estimate("hello"), 0)
         await device.close()
 
+    async def test_the_largest_counts_add_up(self, alice, configure):
+        configure(tokens_per_day=2**32 - 2)
+        most = 2**31 - 1  # as many as a column holds, which is what a provider may count
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await device.expect("ai_response", reply_id=ack["reply_id"], state="complete")
+        await Reply.objects.aupdate(prompt_tokens=most, completion_tokens=most - 1)
+        again = await device.say("again", ref="r2", session_id=ack["session_id"])
+        await device.expect("ai_response", reply_id=again["reply_id"], state="complete")
+        await device.send("user_message", content="more", ref="r3", session_id=ack["session_id"])
+        await device.expect_error("TOO_MANY_REQUESTS", ref="r3")
+        await device.close()
+
     async def test_an_answer_that_the_provider_refused_costs_nothing(self, alice, configure):
         configure(fault_commands=True)
         device = await alice.connect()
