@@ -117,7 +117,7 @@ class ReplyStream:
             self.is_open = False
             context.private_texts = (self.text, *self._said)  # a long history is looked for up to a bound
             context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
-        if self._is_interrupted and not self._is_stopped:
+        if self._is_interrupted and not self._is_stopped and not self._reader.is_whole:
             raise ChatError(REPLY_INTERRUPTED, detail="the server is going down")
         if not self.text and not self._is_stopped and not self.is_lost:
             raise ChatError(LLM_UNAVAILABLE, detail="the provider's answer was empty")

@@ -121,5 +121,7 @@ async def _call(backend: Backend, method: str, limit_s: float, event: str) -> No
     try:
         async with asyncio.timeout(limit_s):
             await optional()
-    except Exception as exc:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as exc:  # also SystemExit: asyncio would end the server with it
         log.warning(event, provider=type(backend).__name__, cause=type(exc).__name__)

@@ -89,10 +89,11 @@ class Hesitant(Whole):
     """Takes its time to get ready, every time it is asked, and cannot."""
 
     asked = 0
+    fault: type[BaseException] = OSError
 
     async def warm_up(self):
         type(self).asked += 1
-        raise OSError("no weights here")
+        raise self.fault("no weights here")
 
 
 @pytest.fixture
@@ -150,7 +151,11 @@ async def test_models_are_read_once_and_connections_live_without_the_provider(pr
     await device.close()
 
 
-async def test_a_provider_that_cannot_warm_up_is_asked_all_the_same(providers, alice, configure, failures):
+@pytest.mark.parametrize("fault", [OSError, SystemExit])
+async def test_a_provider_that_cannot_warm_up_is_asked_all_the_same(
+    providers, alice, configure, monkeypatch, failures, fault
+):
+    monkeypatch.setattr(Hesitant, "fault", fault)
     configure(provider="own_providers.Hesitant")
     device = await alice.connect()
     ack = await device.say("hello", ref="r1")
