@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from chat.llm.base import Deadlines, Usage
+from chat.llm.turns import Turns
 from errors.exceptions import ChatError
 from errors.loggers import get_logger
 from errors.taxonomy import LLM_TIMEOUT, LLM_UNAVAILABLE, REPLY_INTERRUPTED, ErrorSpec
@@ -137,6 +138,7 @@ class ReplyReader:
             self.has_asked = True
             self._deadline = self._loop.time() + deadlines.total_s
             self._limit(deadlines.first_token_s)
+            turns = Turns()
             async for piece in pieces:
                 if self.is_cut:
                     return  # it took no notice
@@ -145,6 +147,7 @@ class ReplyReader:
                     self._spec, self._limit_s = REPLY_INTERRUPTED if piece else self._spec, deadlines.next_token_s
                 self._limit(self._limit_s)
                 self._take(piece)
+                await turns.give()  # also to the limits and to who wants to stop: a provider need not wait for anything
             self.is_whole = not self.is_cut
         except asyncio.CancelledError:
             raise

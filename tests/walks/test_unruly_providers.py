@@ -1,4 +1,4 @@
-"""Providers that raise what is no exception, or cannot close: their replies end as all do."""
+"""Providers that raise what is no exception, never wait, or cannot close: their replies end as all do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 from chat import protocol, reply_reader, runtime
 from chat.llm.demo import DemoBackend
+from chat.models import Reply
 from errors.exceptions import ChatError
 from errors.taxonomy import LLM_OVERLOADED
+from tests.waiting import in_time
 
 SPEAKS = "An answer"
 
@@ -120,6 +122,70 @@ class TestWhatIsNoException:
         await device.expect("ai_response", reply_id=ack["reply_id"])
         await device.send("stop", reply_id=ack["reply_id"])
         await device.expect("ai_response", reply_id=ack["reply_id"], metadata=protocol.DONE, state="stopped")
+        assert await failures() == []
+        await device.close()
+
+
+class TestOneThatNeverWaits:
+    """It always has the next piece at hand, so the event loop is its own for as long as nobody takes it back."""
+
+    @pytest.mark.parametrize("piece", ["", "x"], ids=["it thinks", "it speaks"])
+    async def test_delays_nobody(self, alice, bob, configure, monkeypatch, piece):
+        configure(max_reply_chars=10_000_000)
+        heard = []
+
+        async def stream(backend, request):
+            until = time.monotonic() + 5
+            while not heard and time.monotonic() < until:
+                yield piece
+            yield "It was heard." if heard else "Nobody was."
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device, other = await alice.connect(), await bob.connect()
+        ack = await device.say("hello", ref="r1")
+        await other.send("ping", ref="p")
+        heard.append(await other.expect("pong", ref="p"))
+        frame = await device.expect("ai_response", reply_id=ack["reply_id"], metadata=protocol.DONE)
+        assert frame["state"] == "complete"
+        assert (await Reply.objects.select_related("answer").aget()).answer.content.endswith("It was heard.")
+        await device.close()
+        await other.close()
+
+    async def test_is_held_to_its_time(self, alice, configure, monkeypatch):
+        configure(first_token_s=0.3, next_token_s=0.3, reply_total_s=0.5)
+        began = time.monotonic()
+
+        async def stream(backend, request):
+            while time.monotonic() < began + 8:
+                yield ""
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await device.expect_error("LLM_TIMEOUT", reply_id=ack["reply_id"])
+        in_time(time.monotonic() - began, 4, "ending a reply that may take half a second")
+        await device.close()
+
+    async def test_is_stopped(self, alice, monkeypatch, failures):
+        closed = []
+
+        async def stream(backend, request):
+            until = time.monotonic() + 8
+            try:
+                yield SPEAKS
+                while time.monotonic() < until:
+                    yield ""
+            except GeneratorExit:
+                closed.append(request)
+                raise
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        await device.expect("ai_response", reply_id=ack["reply_id"])
+        await device.send("stop", reply_id=ack["reply_id"])
+        await device.expect("ai_response", reply_id=ack["reply_id"], metadata=protocol.DONE, state="stopped")
+        assert len(closed) == 1
         assert await failures() == []
         await device.close()
 
