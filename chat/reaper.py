@@ -50,15 +50,19 @@ class Reaper:
         self._accepted_actions = accepted_actions
         self._spawn = spawn
         self._is_closed = is_closed
+        self._ending: set[str] = set()  # orphans that were claimed and are not told yet
 
     async def reap(self) -> None:
         """End replies whose lease is over: partial where a checkpoint was stored, and told to who is there."""
         not_before = 0.0
         while True:
             await asyncio.sleep(conf.chat().lease_s / 3)
-            if time.monotonic() < not_before:
-                continue
             try:
+                # Another process has no other sign that somebody sees to them.
+                if unstored := self._unstored():
+                    await self._journal.renew_leases(unstored)
+                if time.monotonic() < not_before:
+                    continue
                 # A big process leaves hundreds, and nobody is to wait for a dozen rounds.
                 while await self._reap_some() == MAX_CLAIMED:
                     pass
@@ -70,14 +74,19 @@ class Reaper:
     async def _reap_some(self) -> int:
         """Begin to end some; return how many were claimed."""
         # As of before the claim: one that ends here meanwhile is told by its own task, and by nobody else.
-        running = self._running()
+        running = self._running() | self._unstored()
         orphans = await self._journal.claim_orphans()
         if self._is_closed():
             return 0  # they are another process's once the new lease is over
         for orphan in orphans:
             if orphan.reply_id not in running:
+                self._ending.add(orphan.reply_id)
                 self._spawn(self._end(orphan))
         return len(orphans)
+
+    def _unstored(self) -> frozenset[str]:
+        """The replies that have no end in the database, although they do not run any more."""
+        return frozenset(self._ends.unstored | self._ending)
 
     async def _end(self, orphan: Orphan) -> None:
         context = RouteContext(
@@ -103,5 +112,6 @@ class Reaper:
         try:
             await self._ends.tell(failure, payload, job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
         finally:
+            self._ending.discard(orphan.reply_id)
             if not failure.is_settled:
                 failure.settle(None, deliveries=0)

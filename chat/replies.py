@@ -55,7 +55,7 @@ class Replies:
         reaper = Reaper(
             journal,
             self._ends,
-            running=lambda: frozenset(self._running) | self._ends.unstored,
+            running=lambda: frozenset(self._running),
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
             is_closed=lambda: self._is_closed,

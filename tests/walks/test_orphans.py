@@ -10,7 +10,11 @@ import pytest
 from django.utils import timezone
 
 from chat import runtime
+from chat.journal import Journal
+from chat.llm.demo import DemoBackend
 from chat.models import ChatMessage, Reply
+from tests.chat.locks import somebody_holds
+from tests.environment import database_kind
 from tests.waiting import in_time
 from tests.walks.stored import quiet_session
 
@@ -20,7 +24,7 @@ class TestOrphans:
         ("text", "outcome", "state"), [("Half an ans", "partial", "partial"), ("", "saved", "failed")]
     )
     async def test_a_reply_whose_process_died_is_ended_once(self, alice, configure, failures, text, outcome, state):
-        configure(lease_s=0.3)
+        configure(lease_s=0.3, checkpoint_s=0.05)
         session_id = await quiet_session(alice.user_id, 1)
         question = await ChatMessage.objects.aget(session_id=session_id)
         reply = await Reply.objects.acreate(
@@ -53,6 +57,80 @@ class TestOrphans:
             await asyncio.sleep(0.05)
         in_time(time.monotonic() - began, 3.5, "ending 90 orphans")  # four rounds more would be four seconds
         assert await Reply.objects.filter(state="failed").acount() == 90
+        await device.close()
+
+
+@pytest.mark.skipif(database_kind() != "postgresql", reason="SQLite knows no locks of rows")
+class TestEndsThatWait:
+    """Another transaction holds the session: the end of a reply is not stored, and its lease would be over."""
+
+    @pytest.fixture
+    async def others_find(self):
+        """`await others_find()`: what another process takes over within more than two leases of one second."""
+        journal = Journal(runner="another-process")
+
+        async def find():
+            until = time.monotonic() + 2.5
+            found = []
+            while time.monotonic() < until:
+                found += await journal.claim_orphans()
+                await asyncio.sleep(0.02)
+            return found
+
+        yield find
+        await journal.aclose()
+
+    @pytest.mark.parametrize("patience_s", [10, 0.3], ids=["not told yet", "told already"])
+    async def test_a_failed_reply_is_nobodys_orphan(
+        self, alice, configure, monkeypatch, failures, others_find, patience_s
+    ):
+        configure(lease_s=1, checkpoint_s=0.3, end_patience_s=patience_s)
+        goes_on = asyncio.Event()
+
+        async def stream(backend, request):
+            yield "Half an ans"
+            await goes_on.wait()
+            raise ConnectionResetError
+
+        monkeypatch.setattr(DemoBackend, "stream", stream)
+        device = await alice.connect()
+        ack = await device.say("hello", ref="r1")
+        async with somebody_holds(ack["session_id"]):
+            goes_on.set()
+            assert await others_find() == []
+        frame = await device.expect("error", reply_id=ack["reply_id"])
+        await self._ended_once(device, failures, frame)
+
+    async def test_nor_is_one_that_was_taken_over(self, alice, configure, failures, others_find):
+        configure(lease_s=1, checkpoint_s=0.3)
+        session_id = await quiet_session(alice.user_id, 1)
+        question = await ChatMessage.objects.aget(session_id=session_id)
+        reply = await Reply.objects.acreate(
+            session_id=session_id,
+            message=question,
+            owner_key=alice.user_id,
+            text="Half an ans",
+            lease_until=timezone.now(),
+        )
+        device = await alice.connect()
+        await device.send("resume", session_id=session_id, last_seq=1)
+        await device.expect("resumed")
+        async with somebody_holds(session_id):
+            while not (await Reply.objects.aget()).runner:  # noqa: ASYNC110 -- rows tell nobody
+                await asyncio.sleep(0.02)
+            assert await others_find() == []
+        frame = await device.expect("error", reply_id=str(reply.pk))
+        await self._ended_once(device, failures, frame)
+
+    async def _ended_once(self, device, failures, frame):
+        async with asyncio.timeout(5):
+            while (reply := await Reply.objects.aget()).state != "partial":  # noqa: ASYNC110 -- rows tell nobody
+                await asyncio.sleep(0.05)
+        assert reply.error["reference"] == frame["error"]["reference"]
+        await device.rest()
+        assert [frame["type"] for frame in device.received].count("error") == 1
+        (row,) = await failures()
+        assert (row.reference, row.deliveries) == (frame["error"]["reference"], 1)
         await device.close()
 
 
