@@ -14,11 +14,12 @@ from chat.entries import Orphan
 from chat.journal import Journal
 from chat.models import ReplyPhase
 from chat.reply_ends import ReplyEnds
-from chat.reply_jobs import MAX_CLAIMED
-from errors import recorder
+from chat.reply_jobs import MAX_CLAIMED, EndReply
 from errors.context import RouteContext
 from errors.exceptions import ChatError
+from errors.failure import ErrorPayload, Failure
 from errors.loggers import get_logger
+from errors.middleware import ErrorMiddleware
 from errors.taxonomy import REPLY_INTERRUPTED, Action, Outcome, Stage
 
 log = get_logger("chat.replies")
@@ -50,6 +51,7 @@ class Reaper:
         self._accepted_actions = accepted_actions
         self._spawn = spawn
         self._is_closed = is_closed
+        self._stop_or_fail = ErrorMiddleware(self._stop)
         self._ending: set[str] = set()  # orphans that were claimed and are not told yet
 
     async def reap(self) -> None:
@@ -100,18 +102,34 @@ class Reaper:
             outcome=Outcome.PARTIAL if orphan.text else Outcome.SAVED,
             attempt=orphan.attempt,
         )
-        failure = recorder.record(ChatError(REPLY_INTERRUPTED, detail="its server process is gone"), context)
+        try:
+            failure = await self._stop_or_fail(orphan, context)
+            if failure is not None:
+                await self._tell(orphan, failure)
+        finally:
+            self._ending.discard(orphan.reply_id)
+
+    async def _stop(self, orphan: Orphan, context: RouteContext) -> None:
+        """End an orphan as its person wished, whose stop was acknowledged; one that nobody stopped has failed."""
+        if not orphan.wants_stop:
+            raise ChatError(REPLY_INTERRUPTED, detail="its server process is gone")
+        job = self._job(orphan, ReplyPhase.STOPPED)
+        await self._ends.finish(job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
+
+    async def _tell(self, orphan: Orphan, failure: Failure) -> None:
         payload = failure.payload(self._accepted_actions())
-        job = self._journal.end_reply(
-            orphan.session_id,
-            orphan.reply_id,
-            state=ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED,
-            text=orphan.text,
-            error=msgspec.to_builtins(payload),
-        )
+        job = self._job(orphan, ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED, payload)
         try:
             await self._ends.tell(failure, payload, job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
         finally:
-            self._ending.discard(orphan.reply_id)
             if not failure.is_settled:
                 failure.settle(None, deliveries=0)
+
+    def _job(self, orphan: Orphan, state: str, error: ErrorPayload | None = None) -> EndReply:
+        return self._journal.end_reply(
+            orphan.session_id,
+            orphan.reply_id,
+            state=state,
+            text=orphan.text,
+            error=msgspec.to_builtins(error) if error else None,
+        )

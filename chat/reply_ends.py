@@ -39,13 +39,33 @@ class ReplyEnds:
         self._hub = hub
         self._journal = journal
 
-    async def stored(self, job: EndReply) -> Ended | None:
-        """Wait until the end of a reply is stored; None where another process has ended it.
+    async def finish(self, job: EndReply, *, session_id: str, in_reply_to: str) -> None:
+        """Tell every connection that a reply has ended without a failure, once that is stored.
+
+        Where another process has ended it, that one tells.
 
         Raises:
             ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
                 with it: a person who was told so finds the answer whole once it comes back.
         """
+        ended = await self._stored(job)
+        if ended is None:
+            return
+        frame = protocol.AiResponse(
+            session_id=session_id,
+            reply_id=job.reply_id,
+            in_reply_to=in_reply_to,
+            content="",
+            offset=len(job.text),
+            metadata=protocol.DONE,
+            seq=ended.seq,
+            message_id=ended.message_id,
+            content_length=len(job.text),
+            state=ended.state,
+        )
+        self._hub.broadcast(groups.of_session(session_id), frame)
+
+    async def _stored(self, job: EndReply) -> Ended | None:
         await asyncio.wait({job.future}, timeout=self.patience_s)
         if not job.future.done() and not self._journal.withdraw(job):
             await asyncio.wait({job.future}, timeout=_HANGING_S)

@@ -131,6 +131,7 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
                         client_ref=reply.message.client_ref,
                         attempt=reply.attempt,
                         text=reply.text,
+                        wants_stop=reply.stop_requested,
                     )
                 )
         return claimed

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from chat import conf, frames, groups, history, protocol
+from chat import conf, frames, groups, history
 from chat.database import DatabaseThreads
-from chat.entries import Ended, Figures
+from chat.entries import Figures
 from chat.hub import Hub
 from chat.journal import Journal
 from chat.llm import window
@@ -190,20 +190,6 @@ class ReplyStream:
             for chunk in frames.so_far(self.session_id, self.reply_id, self.in_reply_to, self.text, self._sent):
                 self._hub.broadcast(groups.of_session(self.session_id), chunk)
             self._sent = len(self.text)
-
-    def terminal_frame(self, ended: Ended) -> protocol.AiResponse:
-        return protocol.AiResponse(
-            session_id=self.session_id,
-            reply_id=self.reply_id,
-            in_reply_to=self.in_reply_to,
-            content="",
-            offset=len(self.text),
-            metadata=protocol.DONE,
-            seq=ended.seq,
-            message_id=ended.message_id,
-            content_length=len(self.text),
-            state=ended.state,
-        )
 
     # --- Checkpoints ---
 

@@ -9,14 +9,23 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chat import runtime
+from chat import frames, groups, protocol, runtime
 from chat.journal import Journal
 from chat.llm.demo import DemoBackend
 from chat.models import ChatMessage, Reply
 from tests.chat.locks import somebody_holds
 from tests.environment import database_kind
 from tests.waiting import in_time
+from tests.walks.refused_texts import texts_refused
 from tests.walks.stored import quiet_session
+
+
+async def _left_behind(person, text: str, lease: timedelta, **facts: object) -> Reply:
+    """A reply whose process died in the middle of it."""
+    session_id = await quiet_session(person.user_id, 1)
+    question = await ChatMessage.objects.aget(session_id=session_id)
+    owner = {"owner_key": person.user_id, "lease_until": timezone.now() + lease}
+    return await Reply.objects.acreate(session_id=session_id, message=question, text=text, **owner, **facts)
 
 
 class TestOrphans:
@@ -25,15 +34,8 @@ class TestOrphans:
     )
     async def test_a_reply_whose_process_died_is_ended_once(self, alice, configure, failures, text, outcome, state):
         configure(lease_s=0.3, checkpoint_s=0.05)
-        session_id = await quiet_session(alice.user_id, 1)
-        question = await ChatMessage.objects.aget(session_id=session_id)
-        reply = await Reply.objects.acreate(
-            session_id=session_id,
-            message=question,
-            owner_key=alice.user_id,
-            text=text,
-            lease_until=timezone.now() + timedelta(seconds=1),
-        )
+        reply = await _left_behind(alice, text, timedelta(seconds=1))
+        session_id = str(reply.session_id)
         device = await alice.connect()
         await device.send("resume", session_id=session_id, last_seq=1)
         await device.expect("resumed")
@@ -57,6 +59,51 @@ class TestOrphans:
             await asyncio.sleep(0.05)
         in_time(time.monotonic() - began, 3.5, "ending 90 orphans")  # four rounds more would be four seconds
         assert await Reply.objects.filter(state="failed").acount() == 90
+        await device.close()
+
+    @pytest.mark.parametrize("text", ["Half an ans", ""], ids=["with text", "before the first word"])
+    async def test_one_that_was_stopped_ends_as_stopped(self, alice, configure, failures, text):
+        """The stop was acknowledged, and nobody was there to heed it."""
+        configure(lease_s=1, checkpoint_s=0.3)
+        reply = await _left_behind(alice, text, timedelta(seconds=1))
+        device = await alice.connect()
+        await device.send("resume", session_id=str(reply.session_id), last_seq=1)
+        await device.expect("resumed")
+        await device.send("stop", ref="s", reply_id=str(reply.pk))
+        await device.expect("ack", ref="s")
+        frame = await device.expect("ai_response", reply_id=str(reply.pk), metadata=protocol.DONE)
+        assert (frame["state"], frame["offset"], frame["content_length"]) == ("stopped", len(text), len(text))
+        assert frame.get("seq") == (2 if text else None)
+        await reply.arefresh_from_db()
+        assert (reply.state, reply.error) == ("stopped", None)
+        assert await failures() == []
+        await device.close()
+
+    async def test_who_was_shown_more_than_was_kept_gets_what_was_kept(self, alice, configure):
+        configure(lease_s=1, checkpoint_s=0.3)
+        reply = await _left_behind(alice, "Half an ans", timedelta(seconds=1), stop_requested=True)
+        session_id, reply_id, question_id = str(reply.session_id), str(reply.pk), str(reply.message_id)
+        device = await alice.connect()
+        await device.send("resume", session_id=session_id, last_seq=1)
+        await device.expect("resumed")
+        for chunk in frames.so_far(session_id, reply_id, question_id, "Half an answer", start=len("Half an ans")):
+            runtime.current().hub.broadcast(groups.of_session(session_id), chunk)
+        frame = await device.expect("ai_response", reply_id=reply_id, metadata=protocol.DONE)
+        assert (frame["state"], frame["offset"], frame["content"]) == ("stopped", 0, "Half an ans")
+        await device.close()
+
+    async def test_one_whose_stop_cannot_be_stored_is_told_as_failed(self, alice, configure, failures):
+        configure(lease_s=1, checkpoint_s=0.3, end_patience_s=0.3, database_timeout_s=0.5)
+        reply = await _left_behind(alice, "Half an ans", timedelta(seconds=1), stop_requested=True)
+        async with texts_refused():
+            device = await alice.connect()
+            await device.send("resume", session_id=str(reply.session_id), last_seq=1)
+            await device.expect("resumed")
+            error = await device.expect_error("DATABASE_ERROR", reply_id=str(reply.pk))
+        assert error["outcome"] == "saved"
+        await reply.arefresh_from_db()
+        assert (reply.state, reply.error["reference"]) == ("failed", error["reference"])
+        assert len(await failures()) == 1
         await device.close()
 
 
@@ -103,19 +150,11 @@ class TestEndsThatWait:
 
     async def test_nor_is_one_that_was_taken_over(self, alice, configure, failures, others_find):
         configure(lease_s=1, checkpoint_s=0.3)
-        session_id = await quiet_session(alice.user_id, 1)
-        question = await ChatMessage.objects.aget(session_id=session_id)
-        reply = await Reply.objects.acreate(
-            session_id=session_id,
-            message=question,
-            owner_key=alice.user_id,
-            text="Half an ans",
-            lease_until=timezone.now(),
-        )
+        reply = await _left_behind(alice, "Half an ans", timedelta(0))
         device = await alice.connect()
-        await device.send("resume", session_id=session_id, last_seq=1)
+        await device.send("resume", session_id=str(reply.session_id), last_seq=1)
         await device.expect("resumed")
-        async with somebody_holds(session_id):
+        async with somebody_holds(str(reply.session_id)):
             while not (await Reply.objects.aget()).runner:  # noqa: ASYNC110 -- rows tell nobody
                 await asyncio.sleep(0.02)
             assert await others_find() == []
