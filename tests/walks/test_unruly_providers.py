@@ -11,7 +11,7 @@ from chat import protocol, reply_reader, runtime
 from chat.llm.demo import DemoBackend
 from chat.models import Reply
 from errors.exceptions import ChatError
-from errors.taxonomy import LLM_OVERLOADED
+from errors.taxonomy import LLM_OVERLOADED, UNAUTHORIZED
 from tests.waiting import in_time
 
 SPEAKS = "An answer"
@@ -124,6 +124,19 @@ class TestWhatIsNoException:
         await device.expect("ai_response", reply_id=ack["reply_id"], metadata=protocol.DONE, state="stopped")
         assert await failures() == []
         await device.close()
+
+
+async def test_one_that_is_refused_signs_nobody_out(alice, monkeypatch):
+    async def stream(backend, request):
+        raise ChatError(UNAUTHORIZED, detail="its server answered 401")
+        yield
+
+    monkeypatch.setattr(DemoBackend, "stream", stream)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1")
+    error = await device.expect_error("SERVICE_ERROR", reply_id=ack["reply_id"])
+    assert (error["category"], "sign_in" in error["actions"]) == ("service", False)
+    await device.close()
 
 
 class TestOneThatNeverWaits:
