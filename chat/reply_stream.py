@@ -147,7 +147,7 @@ class ReplyStream:
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
         reply, messages = history.conversation(self.reply_id, limit)
         return ReplyRequest(
-            model_id=reply.model_id or backend.models[0].id,
+            model_id=backend.answering(reply.model_id),
             turns=tuple(Turn(message.sender, message.content) for message in messages),
             attempt=reply.attempt,
             partial_text=history.latest_partial(reply.message_id) if self._is_continued else "",

@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chat import runtime
 from chat.llm import registry
-from chat.llm.base import Usage
+from chat.llm.base import Deadlines, Usage
+from chat.models import ChatSession
 from chat.protocol import ModelInfo
 
 ONE = (ModelInfo(id="one", name="One"),)
@@ -96,6 +97,18 @@ class Hesitant(Whole):
         raise self.fault("no weights here")
 
 
+class SaysWhich:
+    """Knows its own models, and what they are called elsewhere."""
+
+    models = (ModelInfo(id="one", name="One"), ModelInfo(id="two", name="Two"))
+
+    async def stream(self, request):
+        yield {"one": "the first", "two": "the second"}[request.model_id]
+
+    def deadlines(self, model_id):
+        return {"one": Deadlines(5, 5, 5), "two": Deadlines(6, 6, 6)}[model_id]
+
+
 @pytest.fixture
 def providers(monkeypatch):
     module = types.ModuleType("own_providers")
@@ -148,6 +161,20 @@ async def test_models_are_read_once_and_connections_live_without_the_provider(pr
     assert await device.answer(ack["reply_id"]) == "well"
     await device.send("model_select", ref="r2", session_id=ack["session_id"], model_id="nobodys")
     assert (await device.expect("error", ref="r2"))["error"]["code"] == "MODEL_UNKNOWN"
+    await device.close()
+
+
+@pytest.mark.parametrize(("model_id", "answer"), [("two", "the second"), ("gone", "the first"), ("", "the first")])
+async def test_a_model_that_was_taken_out_is_answered_for_by_the_default(
+    providers, alice, configure, failures, model_id, answer
+):
+    """The provider is asked for what it offers, and not for what it never heard of."""
+    configure(provider="own_providers.SaysWhich")
+    session = await ChatSession.objects.acreate(owner_id=alice.user_id, model_id=model_id)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1", session_id=str(session.pk))
+    assert await device.answer(ack["reply_id"]) == answer
+    assert await failures() == []
     await device.close()
 
 
