@@ -65,3 +65,4 @@ class Orphan(msgspec.Struct, frozen=True):
     client_ref: str | None
     attempt: int
     text: str
+    wants_stop: bool  # somebody asked to stop it

@@ -17,7 +17,7 @@ from chat import conf
 from chat.entries import Draft, Figures, Orphan, Retried, Stored
 from chat.jobs import Append, Job, Retry
 from chat.models import ChatMessage
-from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RequestStop
+from chat.reply_jobs import Checkpoint, ClaimOrphans, EndReply, RenewLeases, RequestStop
 from chat.sessions import as_uuid, user_key
 from chat.writer import RETRY_AFTER_MS, Writer
 from errors.exceptions import ChatError
@@ -139,6 +139,12 @@ class Journal:
     async def request_stop(self, reply_id: str) -> None:
         """Leave the wish to stop for the process that runs the reply."""
         await self._submit(RequestStop(future=self._loop.create_future(), deadline=self._deadline(), reply_id=reply_id))
+
+    async def renew_leases(self, reply_ids: frozenset[str]) -> None:
+        """Renew the leases of replies that this process has not ended yet."""
+        await self._submit(
+            RenewLeases(future=self._loop.create_future(), deadline=self._deadline(), reply_ids=reply_ids)
+        )
 
     async def claim_orphans(self) -> list[Orphan]:
         """Take over replies whose process has not renewed its lease."""

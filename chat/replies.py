@@ -55,7 +55,7 @@ class Replies:
         reaper = Reaper(
             journal,
             self._ends,
-            running=lambda: frozenset(self._running) | self._ends.unstored,
+            running=lambda: frozenset(self._running),
             accepted_actions=self.accepted_actions,
             spawn=self._spawn,
             is_closed=lambda: self._is_closed,
@@ -152,9 +152,7 @@ class Replies:
             raise
         if stream.is_lost:
             return  # another process has ended it, and told everybody
-        ended = await self._ends.stored(self._end(stream, state))
-        if ended is not None:
-            self._hub.broadcast(groups.of_session(stream.session_id), stream.terminal_frame(ended))
+        await self._ends.finish(self._end(stream, state), session_id=stream.session_id, in_reply_to=stream.in_reply_to)
 
     def _end(self, stream: ReplyStream, state: str, error: ErrorPayload | None = None) -> EndReply:
         return self._journal.end_reply(

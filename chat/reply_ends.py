@@ -29,7 +29,8 @@ class ReplyEnds:
 
     Attributes:
         patience_s: Seconds that an end waits to be stored before people are told; shorter while going down.
-        unstored: Replies whose end was told and still waits for the database. They are nobody's orphans.
+        unstored: Replies whose failure is being told, or was and still waits for the database. They are nobody's
+            orphans; the reaper renews their leases.
     """
 
     def __init__(self, hub: Hub, journal: Journal) -> None:
@@ -38,13 +39,33 @@ class ReplyEnds:
         self._hub = hub
         self._journal = journal
 
-    async def stored(self, job: EndReply) -> Ended | None:
-        """Wait until the end of a reply is stored; None where another process has ended it.
+    async def finish(self, job: EndReply, *, session_id: str, in_reply_to: str) -> None:
+        """Tell every connection that a reply has ended without a failure, once that is stored.
+
+        Where another process has ended it, that one tells.
 
         Raises:
             ChatError: DATABASE_ERROR when that takes too long. It is not stored then, unless the database itself hangs
                 with it: a person who was told so finds the answer whole once it comes back.
         """
+        ended = await self._stored(job)
+        if ended is None:
+            return
+        frame = protocol.AiResponse(
+            session_id=session_id,
+            reply_id=job.reply_id,
+            in_reply_to=in_reply_to,
+            content="",
+            offset=len(job.text),
+            metadata=protocol.DONE,
+            seq=ended.seq,
+            message_id=ended.message_id,
+            content_length=len(job.text),
+            state=ended.state,
+        )
+        self._hub.broadcast(groups.of_session(session_id), frame)
+
+    async def _stored(self, job: EndReply) -> Ended | None:
         await asyncio.wait({job.future}, timeout=self.patience_s)
         if not job.future.done() and not self._journal.withdraw(job):
             await asyncio.wait({job.future}, timeout=_HANGING_S)
@@ -59,31 +80,35 @@ class ReplyEnds:
 
         The job goes on until the database has it: what people were told is what `resume` and history say, too.
         """
-        has_waited = failure.spec is DATABASE_ERROR
-        await asyncio.wait({job.future}, timeout=min(self.patience_s, _TOLD_LATE_S) if has_waited else self.patience_s)
-        if job.future.done() and job.future.exception() is not None:
-            job = await self._end_without_text(job, session_id)
-            # What had arrived is not kept after all: the frame, the row and the history must not say that it is.
-            failure.outcome = Outcome.SAVED
-            payload = msgspec.structs.replace(payload, outcome=Outcome.SAVED.value)
-        ended: Ended | None = None
-        is_late = not job.future.done() or job.future.exception() is not None
-        if not is_late and (ended := job.future.result()) is None:
-            failure.settle(None, deliveries=0)  # another process told, or the session is gone
-            return
-        error = protocol.ErrorFrame(
-            session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, error=payload
-        )
-        frame = _with_row(error, job, ended)
-        if is_late:
-            self.unstored.add(job.reply_id)
-            job.future.add_done_callback(lambda future: self._on_stored(job, future, frame))
-        delivery = await self._hub.tell(groups.of_session(session_id), frame)
-        failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
+        self.unstored.add(job.reply_id)
+        try:
+            has_waited = failure.spec is DATABASE_ERROR
+            await asyncio.wait(
+                {job.future}, timeout=min(self.patience_s, _TOLD_LATE_S) if has_waited else self.patience_s
+            )
+            if job.future.done() and job.future.exception() is not None:
+                job = await self._end_without_text(job, session_id)
+                # What had arrived is not kept after all: the frame, the row and the history must not say that it is.
+                failure.outcome = Outcome.SAVED
+                payload = msgspec.structs.replace(payload, outcome=Outcome.SAVED.value)
+            ended: Ended | None = None
+            is_late = not job.future.done() or job.future.exception() is not None
+            if not is_late and (ended := job.future.result()) is None:
+                failure.settle(None, deliveries=0)  # another process told, or the session is gone
+                return
+            error = protocol.ErrorFrame(
+                session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, error=payload
+            )
+            frame = _with_row(error, job, ended)
+            if is_late:
+                job.future.add_done_callback(lambda future: self._on_stored(job, future, frame))
+            delivery = await self._hub.tell(groups.of_session(session_id), frame)
+            failure.settle(protocol.encode(frame), deliveries=delivery.deliveries, drops=delivery.drops)
+        finally:
+            job.future.add_done_callback(lambda _: self.unstored.discard(job.reply_id))
 
     async def _end_without_text(self, refused: EndReply, session_id: str) -> EndReply:
         """Store only that the reply failed, where the database refuses its text; an orphan would be told again."""
-        self.unstored.add(refused.reply_id)
         job = self._journal.end_reply(
             session_id,
             refused.reply_id,
@@ -93,13 +118,10 @@ class ReplyEnds:
             figures=refused.figures,
         )
         await asyncio.wait({job.future}, timeout=_TOLD_LATE_S)
-        if job.future.done():
-            self.unstored.discard(refused.reply_id)
         return job
 
     def _on_stored(self, job: EndReply, future: asyncio.Future[Any], told: protocol.ErrorFrame) -> None:
         """The end that people were told before is stored now, or never will be."""
-        self.unstored.discard(job.reply_id)
         if future.cancelled():
             return
         if (exc := future.exception()) is not None:

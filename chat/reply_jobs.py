@@ -115,6 +115,19 @@ class RequestStop(ReplyJob, eq=False, kw_only=True):
         running.update(stop_requested=True)
 
 
+class RenewLeases(Job, eq=False, kw_only=True):
+    """Renew the leases of replies whose end is still to be stored by this process."""
+
+    reply_ids: frozenset[str]
+
+    def run(self, batch: Batch) -> None:
+        replies = Reply.objects.using(batch.alias)
+        ours = replies.filter(pk__in=[as_uuid(each) for each in self.reply_ids], runner=batch.runner, state__in=RUNNING)
+        # One that somebody holds is not waited for: its turn comes with the next round.
+        free = ours.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
+        replies.filter(pk__in=list(free)).update(lease_until=_lease_until())
+
+
 class ClaimOrphans(Job, eq=False, kw_only=True):
     """Take over replies whose process has not renewed its lease, the oldest first; each goes to one claimant only."""
 
@@ -135,6 +148,7 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
                         client_ref=reply.message.client_ref,
                         attempt=reply.attempt,
                         text=reply.text,
+                        wants_stop=reply.stop_requested,
                     )
                 )
         return claimed

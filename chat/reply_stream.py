@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from chat import conf, frames, groups, history, protocol
+from chat import conf, frames, groups, history
 from chat.database import DatabaseThreads
-from chat.entries import Ended, Figures
+from chat.entries import Figures
 from chat.hub import Hub
 from chat.journal import Journal
 from chat.llm import window
@@ -117,7 +117,7 @@ class ReplyStream:
             self.is_open = False
             context.private_texts = (self.text, *self._said)  # a long history is looked for up to a bound
             context.outcome = Outcome.PARTIAL if self.text else Outcome.SAVED
-        if self._is_interrupted and not self._is_stopped:
+        if self._is_interrupted and not self._is_stopped and not self._reader.is_whole:
             raise ChatError(REPLY_INTERRUPTED, detail="the server is going down")
         if not self.text and not self._is_stopped and not self.is_lost:
             raise ChatError(LLM_UNAVAILABLE, detail="the provider's answer was empty")
@@ -148,7 +148,7 @@ class ReplyStream:
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
         reply, messages = history.conversation(self.reply_id, limit)
         return ReplyRequest(
-            model_id=reply.model_id or backend.models[0].id,
+            model_id=backend.answering(reply.model_id),
             turns=tuple(Turn(message.sender, message.content) for message in messages),
             attempt=reply.attempt,
             partial_text=history.latest_partial(reply.message_id) if self._is_continued else "",
@@ -191,20 +191,6 @@ class ReplyStream:
             for chunk in frames.so_far(self.session_id, self.reply_id, self.in_reply_to, self.text, self._sent):
                 self._hub.broadcast(groups.of_session(self.session_id), chunk)
             self._sent = len(self.text)
-
-    def terminal_frame(self, ended: Ended) -> protocol.AiResponse:
-        return protocol.AiResponse(
-            session_id=self.session_id,
-            reply_id=self.reply_id,
-            in_reply_to=self.in_reply_to,
-            content="",
-            offset=len(self.text),
-            metadata=protocol.DONE,
-            seq=ended.seq,
-            message_id=ended.message_id,
-            content_length=len(self.text),
-            state=ended.state,
-        )
 
     # --- Checkpoints ---
 

@@ -53,10 +53,12 @@ def translate(exc: BaseException, stage: Stage = Stage.ROUTE) -> ChatError:
     """Return the `ChatError` that stands for `exc` in public. Never raises.
 
     In a reply nobody asks for anything: what a provider raises about its own requests, fields or permissions says
-    nothing about the person's. Only the categories that blame nobody are looked up there.
+    nothing about the person's. Only the categories that blame nobody are looked up there, and a `ChatError` that would
+    have the person sign in is about the provider's own access.
     """
     if isinstance(exc, ChatError):
-        return exc
+        is_about_access = exc.spec.category is Category.AUTH
+        return ChatError(SERVICE_ERROR) if is_about_access and stage is Stage.REPLY else exc
     for kind in type(exc).__mro__:
         if kind in TRANSLATIONS:
             spec, retry_after_ms = TRANSLATIONS[kind]

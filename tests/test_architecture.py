@@ -23,7 +23,7 @@ FLOORS = [
     {"errors.admin_page"},
     {"errors.recorder", "errors.filters", "errors.summary", "errors.changelist", "errors.management", "errors.views"},
     {"errors.middleware", "errors.admin", "errors.templatetags", "errors.urls"},
-    {"chat.llm.endpoint"},
+    {"chat.llm.endpoint", "chat.llm.turns"},
     {"chat.llm.providers_file"},
     {"chat.conf", "chat.llm.conf", "chat.titles", "chat.telemetry", "chat.demo_accounts", "chat.wrappers", "chat.wire"},
     {"chat.protocol", "chat.database", "chat.origins", "chat.refusal", "chat.abandoned", "chat.frame_history"},

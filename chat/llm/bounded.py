@@ -13,10 +13,13 @@ from typing import cast
 
 import httpx2
 
+from chat.llm.turns import Turns
+
 _MAX_EVENT_BYTES = 1_048_576  # bytes; real events have hundreds
 _MAX_ERROR_BYTES = 65_536  # bytes of an error's body; the reason is in the first few hundred
 _ERROR_BODY_S = 2.0  # seconds that an error's body may take: its status is known
 _SLICE_BYTES = 65_536  # bytes decompressed at a time
+_READ_BYTES = 2048  # bytes that are read between two looks at the time: some dozen events, or hundreds of empty lines
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 
 
@@ -45,9 +48,13 @@ class _Wrapped(httpx2.AsyncByteStream):
 
 
 class Bounded(_Wrapped):
-    """A stream of events; raises `httpx2.ReadError` at one that is too long."""
+    """A stream of events; raises `httpx2.ReadError` at one that is too long.
+
+    A server that talks without a pause keeps nobody waiting: what comes is handed on a little at a time.
+    """
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        turns = Turns()
         event_bytes = 0
         tail = b""  # an event's end may be cut in two
         async for data in self._stream:
@@ -57,7 +64,9 @@ class Bounded(_Wrapped):
             tail = seam[-2:]
             if event_bytes > _MAX_EVENT_BYTES:
                 raise httpx2.ReadError(f"an event of more than {_MAX_EVENT_BYTES} bytes")
-            yield data
+            for start in range(0, len(data), _READ_BYTES):
+                yield data[start : start + _READ_BYTES]
+                await turns.give()
 
 
 class Excerpt(_Wrapped):

@@ -44,6 +44,10 @@ class Choice:
     def has(self, model_id: str) -> bool:
         return model_id in self._of_model
 
+    def answering(self, model_id: str) -> str:
+        """Return the model that answers for this one: the default, where there is no such model or none any more."""
+        return model_id if self.has(model_id) else self.models[0].id
+
     def stream(self, request: ReplyRequest) -> AsyncIterator[str | Usage]:
         return self._provider(request.model_id).stream(request)
 
@@ -79,8 +83,7 @@ class Choice:
         return list({id(backend): backend for backend in self._of_model.values()}.values())
 
     def _provider(self, model_id: str) -> Backend:
-        # A model that was taken out of the configuration: its sessions go on with the default one.
-        return self._of_model.get(model_id) or self._of_model[self.models[0].id]
+        return self._of_model[self.answering(model_id)]
 
 
 def _models_of(where: str, backend: Backend) -> tuple[ModelInfo, ...]:
@@ -121,5 +124,7 @@ async def _call(backend: Backend, method: str, limit_s: float, event: str) -> No
     try:
         async with asyncio.timeout(limit_s):
             await optional()
-    except Exception as exc:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as exc:  # also SystemExit: asyncio would end the server with it
         log.warning(event, provider=type(backend).__name__, cause=type(exc).__name__)

@@ -79,6 +79,23 @@ class TestReplies:
         ).future
         assert ended.seq == 2
 
+    async def test_a_lease_is_renewed_by_the_process_whose_reply_it_is_until_it_has_ended(
+        self, alice, journal, other_journal, configure
+    ):
+        configure(lease_s=0.05)
+        asked, ended = [await journal.append(draft(alice, ref=f"r{n}")) for n in range(2)]
+        await journal.end_reply(ended.session_id, ended.reply_id, state="complete", text="").future
+        await asyncio.sleep(0.1)
+        before = {str(reply.pk): reply.lease_until for reply in await replies()}
+        configure(lease_s=15)
+        ids = frozenset({asked.reply_id, ended.reply_id})
+        await other_journal.renew_leases(ids)
+        assert {str(reply.pk): reply.lease_until for reply in await replies()} == before
+        await journal.renew_leases(ids)
+        assert await other_journal.claim_orphans() == []
+        after = {str(reply.pk): reply.lease_until for reply in await replies()}
+        assert [after[each] > before[each] for each in (asked.reply_id, ended.reply_id)] == [True, False]
+
     @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
     async def test_a_process_whose_clock_is_wrong_takes_over_nothing_and_loses_nothing(
         self, alice, journal, other_journal, monkeypatch, wrong_by

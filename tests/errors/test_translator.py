@@ -16,7 +16,7 @@ from chat.models import ChatSession, Reply
 from errors.context import RouteContext
 from errors.exceptions import ChatError
 from errors.middleware import ErrorMiddleware
-from errors.taxonomy import LLM_TIMEOUT, SERVICE_ERROR, Category, Stage
+from errors.taxonomy import CATALOGUE, LLM_TIMEOUT, SERVICE_ERROR, Category, Stage
 from errors.translator import TRANSLATIONS, translate
 
 
@@ -82,6 +82,15 @@ def test_a_chat_error_stays_the_one_it_is():
 
     for error in (ChatError(LLM_TIMEOUT, detail="x"), Special(LLM_TIMEOUT)):
         assert translate(error) is error
+        assert translate(error, Stage.REPLY) is error
+
+
+@pytest.mark.parametrize("spec", [spec for spec in CATALOGUE if spec.category is Category.AUTH], ids=lambda s: s.name)
+def test_nobody_has_to_sign_in_for_a_provider(spec):
+    """It is the provider that was refused: signing in again, as these sentences ask for, would change nothing."""
+    error = ChatError(spec, detail="the provider answered 401")
+    assert translate(error, Stage.REPLY).spec is SERVICE_ERROR
+    assert translate(error) is error
 
 
 def test_every_word_of_the_table_can_be_said():

@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chat import runtime
 from chat.llm import registry
-from chat.llm.base import Usage
+from chat.llm.base import Deadlines, Usage
+from chat.models import ChatSession
 from chat.protocol import ModelInfo
 
 ONE = (ModelInfo(id="one", name="One"),)
@@ -89,10 +90,23 @@ class Hesitant(Whole):
     """Takes its time to get ready, every time it is asked, and cannot."""
 
     asked = 0
+    fault: type[BaseException] = OSError
 
     async def warm_up(self):
         type(self).asked += 1
-        raise OSError("no weights here")
+        raise self.fault("no weights here")
+
+
+class SaysWhich:
+    """Knows its own models, and what they are called elsewhere."""
+
+    models = (ModelInfo(id="one", name="One"), ModelInfo(id="two", name="Two"))
+
+    async def stream(self, request):
+        yield {"one": "the first", "two": "the second"}[request.model_id]
+
+    def deadlines(self, model_id):
+        return {"one": Deadlines(5, 5, 5), "two": Deadlines(6, 6, 6)}[model_id]
 
 
 @pytest.fixture
@@ -150,7 +164,25 @@ async def test_models_are_read_once_and_connections_live_without_the_provider(pr
     await device.close()
 
 
-async def test_a_provider_that_cannot_warm_up_is_asked_all_the_same(providers, alice, configure, failures):
+@pytest.mark.parametrize(("model_id", "answer"), [("two", "the second"), ("gone", "the first"), ("", "the first")])
+async def test_a_model_that_was_taken_out_is_answered_for_by_the_default(
+    providers, alice, configure, failures, model_id, answer
+):
+    """The provider is asked for what it offers, and not for what it never heard of."""
+    configure(provider="own_providers.SaysWhich")
+    session = await ChatSession.objects.acreate(owner_id=alice.user_id, model_id=model_id)
+    device = await alice.connect()
+    ack = await device.say("hello", ref="r1", session_id=str(session.pk))
+    assert await device.answer(ack["reply_id"]) == answer
+    assert await failures() == []
+    await device.close()
+
+
+@pytest.mark.parametrize("fault", [OSError, SystemExit])
+async def test_a_provider_that_cannot_warm_up_is_asked_all_the_same(
+    providers, alice, configure, monkeypatch, failures, fault
+):
+    monkeypatch.setattr(Hesitant, "fault", fault)
     configure(provider="own_providers.Hesitant")
     device = await alice.connect()
     ack = await device.say("hello", ref="r1")

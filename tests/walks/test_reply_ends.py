@@ -7,8 +7,7 @@ import gc
 import threading
 
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from chat import protocol, reply_ends, runtime
 from chat.llm.demo import DemoBackend
@@ -18,6 +17,7 @@ from errors.exceptions import ChatError
 from errors.taxonomy import LLM_UNAVAILABLE
 from tests.chat.locks import nobody_else_writes
 from tests.waiting import until
+from tests.walks.refused_texts import texts_refused
 
 
 async def test_an_end_that_cannot_be_stored_is_told_once_and_stored_when_that_is_possible(alice, configure, failures):
@@ -83,8 +83,7 @@ async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobody
     """No database that is well refuses a text: a trigger does, as a constraint of a deployment's own would."""
     configure(lease_s=1, checkpoint_s=0.3)
     device = await alice.connect()
-    await sync_to_async(_refuse_texts)()
-    try:
+    async with texts_refused():
         ack = await device.say("hello", ref="r1")
         told = await device.expect("error", reply_id=ack["reply_id"], timeout=15)
         assert told["error"]["code"] == "DATABASE_ERROR"
@@ -95,8 +94,6 @@ async def test_an_end_whose_text_the_database_refuses_is_told_once_and_is_nobody
         assert reply.total_ms is not None
         await asyncio.sleep(1.2)  # the lease of a reply without an end would be over
         assert await runtime.current().journal.claim_orphans() == []
-    finally:
-        await sync_to_async(_accept_texts)()
     assert [(row.reference, row.outcome) for row in await failures()] == [(told["error"]["reference"], "saved")]
     await device.close()
 
@@ -129,22 +126,3 @@ async def test_an_end_that_fails_when_nobody_waits_for_it_any_more_is_no_second_
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
     assert len(await failures()) == 1
     await device.close()
-
-
-def _refuse_texts() -> None:
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(
-                "CREATE TRIGGER refuse_texts BEFORE INSERT ON chat_chatmessage WHEN NEW.sender = 'ai' "
-                "BEGIN SELECT RAISE(ABORT, 'no such text here'); END"
-            )
-        else:
-            cursor.execute("ALTER TABLE chat_chatmessage ADD CONSTRAINT refuse_texts CHECK (sender <> 'ai') NOT VALID")
-
-
-def _accept_texts() -> None:
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("DROP TRIGGER refuse_texts")
-        else:
-            cursor.execute("ALTER TABLE chat_chatmessage DROP CONSTRAINT refuse_texts")
