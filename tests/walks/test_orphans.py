@@ -12,7 +12,7 @@ from django.utils import timezone
 from chat import frames, groups, protocol, runtime
 from chat.journal import Journal
 from chat.llm.demo import DemoBackend
-from chat.models import ChatMessage, Reply
+from chat.models import ChatMessage, ChatSession, Reply
 from tests.chat.locks import somebody_holds
 from tests.environment import database_kind
 from tests.waiting import in_time
@@ -142,7 +142,7 @@ class TestEndsThatWait:
         monkeypatch.setattr(DemoBackend, "stream", stream)
         device = await alice.connect()
         ack = await device.say("hello", ref="r1")
-        async with somebody_holds(ack["session_id"]):
+        async with somebody_holds(ChatSession.objects.filter(pk=ack["session_id"])):
             goes_on.set()
             assert await others_find() == []
         frame = await device.expect("error", reply_id=ack["reply_id"])
@@ -154,7 +154,7 @@ class TestEndsThatWait:
         device = await alice.connect()
         await device.send("resume", session_id=str(reply.session_id), last_seq=1)
         await device.expect("resumed")
-        async with somebody_holds(str(reply.session_id)):
+        async with somebody_holds(ChatSession.objects.filter(pk=reply.session_id)):
             while not (await Reply.objects.aget()).runner:  # noqa: ASYNC110 -- rows tell nobody
                 await asyncio.sleep(0.02)
             assert await others_find() == []
