@@ -122,7 +122,7 @@ class RenewLeases(Job, eq=False, kw_only=True):
 
     def run(self, batch: Batch) -> None:
         replies = Reply.objects.using(batch.alias)
-        ours = replies.filter(pk__in=[as_uuid(each) for each in self.reply_ids], runner=batch.runner, state__in=RUNNING)
+        ours = replies.filter(pk__in=self.reply_ids, runner=batch.runner, state__in=RUNNING)
         # One that somebody holds is not waited for: its turn comes with the next round.
         free = ours.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
         replies.filter(pk__in=list(free)).update(lease_until=_lease_until())
