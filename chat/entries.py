@@ -36,6 +36,7 @@ class Retried(msgspec.Struct, frozen=True):
     message_id: str
     seq: int
     is_new: bool
+    continues: str | None = None  # the reply from whose text this one goes on
 
 
 class Figures(msgspec.Struct):
@@ -64,3 +65,4 @@ class Orphan(msgspec.Struct, frozen=True):
     client_ref: str | None
     attempt: int
     text: str
+    continues: str | None = None

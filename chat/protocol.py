@@ -141,6 +141,7 @@ class ReplyState(Struct, kw_only=True, omit_defaults=True):
     reply_id: str
     state: str
     error: ErrorPayload | None = None
+    continues: str | None = None  # the reply from whose text it goes on: both are one answer
 
 
 class ConnectionStatus(Struct, kw_only=True, tag_field="type", tag="connection_status"):
@@ -159,6 +160,7 @@ class Ack(Outbound, kw_only=True, tag="ack"):
     seq: int | None = None
     reply_id: str | None = None
     duplicate: bool | None = None
+    continues: str | None = None
 
 
 class UserMessageFrame(Outbound, kw_only=True, tag="user_message"):
@@ -174,12 +176,14 @@ class UserMessageFrame(Outbound, kw_only=True, tag="user_message"):
 class Loading(Outbound, kw_only=True, tag="loading"):
     reply_id: str
     in_reply_to: str
+    continues: str | None = None
 
 
 class AiResponse(Outbound, kw_only=True, tag="ai_response"):
     content: str
     reply_id: str
     in_reply_to: str
+    continues: str | None = None
     offset: int
     metadata: dict[str, str]
     seq: int | None = None
@@ -194,6 +198,7 @@ class ErrorFrame(Outbound, kw_only=True, tag="error"):
     error: ErrorPayload
     reply_id: str | None = None
     in_reply_to: str | None = None
+    continues: str | None = None
     seq: int | None = None
     message_id: str | None = None
     content_length: int | None = None

@@ -101,7 +101,14 @@ class Reaper:
             error=msgspec.to_builtins(payload),
         )
         try:
-            await self._ends.tell(failure, payload, job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
+            await self._ends.tell(
+                failure,
+                payload,
+                job,
+                session_id=orphan.session_id,
+                in_reply_to=orphan.message_id,
+                continues=orphan.continues,
+            )
         finally:
             if not failure.is_settled:
                 failure.settle(None, deliveries=0)

@@ -53,7 +53,14 @@ class ReplyEnds:
         return cast("Ended | None", job.future.result())
 
     async def tell(
-        self, failure: Failure, payload: ErrorPayload, job: EndReply, *, session_id: str, in_reply_to: str
+        self,
+        failure: Failure,
+        payload: ErrorPayload,
+        job: EndReply,
+        *,
+        session_id: str,
+        in_reply_to: str,
+        continues: str | None,
     ) -> None:
         """Tell every connection once how the reply failed, as soon as that is stored, or when it has taken too long.
 
@@ -72,7 +79,7 @@ class ReplyEnds:
             failure.settle(None, deliveries=0)  # another process told, or the session is gone
             return
         error = protocol.ErrorFrame(
-            session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, error=payload
+            session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, continues=continues, error=payload
         )
         frame = _with_row(error, job, ended)
         if is_late:

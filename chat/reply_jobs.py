@@ -118,6 +118,7 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
                         client_ref=reply.message.client_ref,
                         attempt=reply.attempt,
                         text=reply.text,
+                        continues=str(reply.continues) if reply.continues else None,
                     )
                 )
         return claimed

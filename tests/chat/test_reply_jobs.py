@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 from django.utils import timezone
 
+from chat.models import Reply
 from errors.exceptions import ChatError
 from tests.chat.journals import draft, replies, stored
 from tests.chat.locks import nobody_else_writes
@@ -15,6 +19,21 @@ from tests.environment import database_kind
 
 
 class TestReplies:
+    async def test_the_release_before_goes_on_writing_rows_while_it_is_replaced(self, alice, journal):
+        """It does not know the columns that are new."""
+        asked = await journal.append(draft(alice))
+        written, key = [field.column for field in Reply._meta.concrete_fields], uuid.uuid4()
+        names = ", ".join(name for name in written if name not in {"id", "continues"})
+
+        def insert():
+            value = key.hex if connection.vendor == "sqlite" else key
+            sql = f"INSERT INTO chat_reply (id, {names}) SELECT %s, {names} FROM chat_reply"  # noqa: S608
+            with connection.cursor() as cursor:
+                cursor.execute(sql, [value])
+
+        await sync_to_async(insert)()
+        assert [reply.continues for reply in await replies(message_id=asked.message_id)] == [None, None]
+
     async def test_three_at_once_are_three_on_two_processes(self, alice, journal, other_journal):
         results = await asyncio.gather(
             *((journal, other_journal)[n % 2].append(draft(alice, ref=f"r{n}")) for n in range(10)),

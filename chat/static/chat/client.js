@@ -21,10 +21,11 @@
  * - `session`  {session_id, opener}: the server opened a session for the message with this ref
  * - `message`  {session_id, message_id, seq, sender, content, timestamp, client_ref?, in_reply_to?, reply?}: stored. An
  *              own message is told when the server has it (`client_ref` is the ref of `say`), a reply when it is whole.
- * - `reply`    {session_id, reply_id, in_reply_to, state, text, delta?}: a reply is announced ("pending"), grows
- *              ("streaming"; with `delta` the text was only appended to), or ended without a message.
- * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, state, text}; a request
- *              was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
+ * - `reply`    {session_id, reply_id, in_reply_to, continues?, state, text, delta?}: a reply is announced ("pending"),
+ *              grows ("streaming"; with `delta` the text was only appended to), or ended without a message. One that
+ *              `continues` another goes on from its text: both are one answer. `reply` of a message says so, too.
+ * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, continues?, state, text};
+ *              a request was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
  *              (epoch ms) if that is there; or neither: it is about the connection, or about something sent that
  *              nobody waits for any more. Then there is nothing but the error, and a `ref` or `session_id` if it had one.
  * - `resumed`  {session_id, from, to, top, recovered}; `recovered: false`: too much was missed, load the history again.
@@ -226,7 +227,7 @@ export class ChatClient extends EventTarget {
     if (!request) return;
     const { type, message_id } = request.frame;
     const track = this.#inbox.track(frame.session_id);
-    if (type === "retry" && track) this.#inbox.openReply(track, { reply_id: frame.reply_id, in_reply_to: message_id });
+    if (type === "retry" && track) this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
     this.#emit("ack", { ...frame, request: type });
   }
 

@@ -21,10 +21,9 @@ export class Exchange {
   /** What the person wrote; null while only an answer to it is loaded. */
   question = null;
   #view = null;
-  #replies = new Map(); // reply_id -> {state, error?, view}; the newest one is the last
+  #replies = new Map(); // reply_id -> {state, error?, continues?, text, view, ownView}; the newest one is the last
   #refusal = null; // {error, retryAt?}: the question itself, or a request about it, was refused
   #past = new PastFailures();
-  #isContinued = false; // whether the newest answer was asked to go on from the one before it
   #repetition = new Repetition();
   #actions;
   #circumstances;
@@ -73,19 +72,22 @@ export class Exchange {
     this.refresh();
   }
 
-  /** @param {object} reply {reply_id, state, text?, delta?, error?, timestamp?, isFresh?} */
-  setReply({ reply_id, state, text, delta, error, timestamp, isFresh = false }) {
+  /** @param {object} reply {reply_id, state, text?, delta?, error?, continues?, timestamp?, isFresh?} */
+  setReply({ reply_id, state, text, delta, error, continues, timestamp, isFresh = false }) {
     this.#refusal = null;
     const reply = this.#replies.get(reply_id) ?? this.#addReply(reply_id, isFresh);
-    const isRunning = RUNNING.has(state);
-    if (delta !== undefined) reply.view.append(delta);
-    else if (text !== undefined) reply.view.show(text, { isWhole: !isRunning });
-    reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
-    if (delta !== undefined && reply.state === state) return; // nothing else is new
-    Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp });
+    const { text: before, view } = reply;
+    const wasState = reply.state;
+    Object.assign(reply, { state, text: text ?? before, continues: continues ?? reply.continues });
+    this.#join();
+    const isOnlyMore = delta !== undefined && reply.view === view && reply.text === before + delta;
+    if (isOnlyMore) reply.view.append(delta);
+    else if (text !== undefined) this.#showText(reply.view);
+    if (isOnlyMore && wasState === state) return; // nothing else is new
+    Object.assign(reply, { error, timestamp: timestamp ?? reply.timestamp });
     reply.notBefore = isFresh ? Date.now() + (error?.retry_after ?? 0) : 0; // known only from what has just happened
     this.#note(error);
-    this.#repetition.consider({ state, error, isFresh }, () => this.#retry());
+    this.#repetition.consider({ state, error, isFresh }, () => this.#retry(reply.continues && "continue"));
     this.refresh();
   }
 
@@ -120,15 +122,47 @@ export class Exchange {
   }
 
   #addReply(replyId, isFresh) {
-    const reply = { state: "pending", view: new ReplyView(() => this.#actions.stop(replyId)) };
+    const ownView = new ReplyView(() => this.#stop(ownView));
+    const reply = { state: "pending", text: "", view: ownView, ownView };
     const entries = [...this.#replies];
     // The history tells the newest answer with the question, and older ones that left a text after it.
     const isOlder = !isFresh && entries.at(-1)?.[0] === this.question?.reply?.reply_id && entries.length > 0;
-    if (isOlder) this.#newest.view.element.before(reply.view.element);
-    else this.element.append(reply.view.element);
-    entries.splice(isOlder ? -1 : entries.length, 0, [replyId, reply]);
+    const isBegun = ([, { continues }]) => continues === replyId; // what goes on from it was loaded before
+    const index = entries.some(isBegun) ? entries.findIndex(isBegun) : entries.length - (isOlder ? 1 : 0);
+    if (index < entries.length) entries[index][1].view.element.before(ownView.element);
+    else this.element.append(ownView.element);
+    entries.splice(index, 0, [replyId, reply]);
     this.#replies = new Map(entries);
     return reply;
+  }
+
+  // --- Answers in several parts: a reply that goes on from another one is shown in the same place ---
+
+  #join() {
+    const changed = new Set();
+    for (const reply of this.#replies.values()) {
+      const view = this.#replies.get(reply.continues)?.view ?? reply.ownView;
+      if (reply.view === view) continue;
+      reply.view.element.remove();
+      reply.view = view;
+      changed.add(view);
+    }
+    for (const view of changed) this.#showText(view);
+  }
+
+  #showText(view) {
+    const parts = this.#partsOf(view);
+    view.show(parts.map(({ text }) => text).join(""), { isWhole: !RUNNING.has(parts.at(-1).state) });
+  }
+
+  #partsOf(view) {
+    return [...this.#replies.values()].filter((reply) => reply.view === view);
+  }
+
+  #stop(view) {
+    for (const [replyId, reply] of this.#replies) {
+      if (reply.view === view && RUNNING.has(reply.state)) this.#actions.stop(replyId);
+    }
   }
 
   #note(error) {
@@ -136,7 +170,6 @@ export class Exchange {
   }
 
   #retry(mode) {
-    this.#isContinued = mode === "continue";
     if (this.question?.message_id) this.#actions.retry(this.question.message_id, mode);
   }
 
@@ -157,26 +190,33 @@ export class Exchange {
   // --- Answers ---
 
   #showReplies() {
-    for (const reply of this.#replies.values()) {
+    for (const view of new Set([...this.#replies.values()].map((reply) => reply.view))) {
+      const parts = this.#partsOf(view);
+      const reply = parts.at(-1);
       const isRunning = RUNNING.has(reply.state);
       const isOver = reply !== this.#newest && !isRunning;
-      if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
-      else reply.view.showEnd(this.#ending(reply, isOver));
+      if (isRunning) view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
+      else view.showEnd(this.#ending(parts, isOver));
       // What became of a retry is newer than what it was about.
       this.#showReplyCard(reply, reply.error && !isOver && !this.#refusal);
-      reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
+      view.element.hidden = isOver && !parts.some(({ text }) => text); // a failure that a retry has answered
     }
   }
 
-  #ending({ state, hasText, timestamp, error }, isOver) {
+  #ending(parts, isOver) {
+    const { state, error } = parts.at(-1);
+    const said = parts.filter(({ text }) => text);
+    const last = said.at(-1);
     // Of an answer that ended in an error, and of a request that was refused, the card says how to go on.
     const canGoOn = state === "stopped" && !error && !isOver && !this.#refusal;
     const { onRetry, onContinue } = canGoOn ? this.#replyHandlers() : {};
-    return { note: noteOf(state, hasText), timestamp: hasText && timestamp, onRetry, onContinue };
+    const note = noteOf(state === "failed" && last ? last.state : state, Boolean(last));
+    return { note, isContinued: said.length > 1, timestamp: last?.timestamp, onRetry, onContinue };
   }
 
-  #progressWords({ state }) {
+  #progressWords({ state, continues }) {
     if (!this.#circumstances.isOpen) return strings.reconnecting;
+    if (continues) return strings.continuing;
     return state === "pending" ? strings.thinking : strings.writing;
   }
 
@@ -196,8 +236,8 @@ export class Exchange {
     const { chooseModel, startNew } = this.#actions;
     const { isEnded, isClosed } = this.#circumstances;
     const canAsk = this.question?.message_id && !isEnded && !isClosed;
-    const { state, hasText } = this.#newest ?? {};
-    const canContinue = canAsk && hasText && (state === "partial" || state === "stopped");
+    const { state, view } = this.#newest ?? {};
+    const canContinue = canAsk && state !== "complete" && this.#partsOf(view).some(({ text }) => text);
     return {
       onRetry: canAsk && (() => this.#retry()),
       onContinue: canContinue && (() => this.#retry("continue")),
@@ -225,9 +265,9 @@ export class Exchange {
   }
 
   #pastOutcome() {
-    const { state } = this.#newest ?? {};
+    const { state, continues } = this.#newest ?? {};
     if (state !== "complete" && state !== "stopped") return "asked";
-    return this.#isContinued ? "continued" : "answered";
+    return continues ? "continued" : "answered";
   }
 
   /** epoch ms at which the answer is asked for again by itself, or null */

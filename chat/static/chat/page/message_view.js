@@ -98,23 +98,26 @@ export class ReplyView {
     if (this.#shown === words) return;
     this.#shown = words;
     this.element.setAttribute("aria-busy", "true");
+    this.#meta.replaceChildren(); // it goes on from an end that it had
     const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
     const stop = { text: strings.stop, iconName: "stop", className: "button small", onClick: this.onStop };
     this.#progress.replaceChildren(h("span", {}, words), dots, ...(canStop ? [button(stop)] : []));
   }
 
   /** It has ended; `note` says how, if not well, and the handlers let it go on or begin anew. */
-  showEnd({ note = null, timestamp = null, onContinue = null, onRetry = null } = {}) {
-    const shown = ["ended", note, timestamp, Boolean(onContinue), Boolean(onRetry)].join();
+  showEnd({ note = null, isContinued = false, timestamp = null, onContinue = null, onRetry = null } = {}) {
+    const shown = ["ended", note, isContinued, timestamp, Boolean(onContinue), Boolean(onRetry)].join();
     if (this.#shown === shown) return; // what has the focus keeps it
     this.#shown = shown;
     this.element.removeAttribute("aria-busy");
     this.#progress.replaceChildren();
     if (timestamp) showTime(this.#time, timestamp);
+    const mark = { class: "message-state", title: strings.continuedExplained };
+    const continued = isContinued && h("span", mark, icon("forward"), strings.continued);
     const words = note && h("span", { class: "message-state" }, icon("partial"), note);
     const more = [onContinue && continueButton(onContinue), onRetry && retryButton(onRetry)];
     const copy = timestamp && h("span", { class: "message-tools" }, this.#copy);
-    this.#meta.replaceChildren(...[timestamp && this.#time, words, ...more, copy].filter(Boolean));
+    this.#meta.replaceChildren(...[timestamp && this.#time, continued, words, ...more, copy].filter(Boolean));
   }
 
   /** See `CardSlot.show`. */

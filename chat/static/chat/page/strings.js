@@ -49,6 +49,8 @@ export const strings = {
   stop: "Stop",
   continueReply: "Continue",
   continuing: "Continuing",
+  continued: "Continued",
+  continuedExplained: "This answer broke off, and was continued from there",
 
   // Inside an answer
   code: "Code",
