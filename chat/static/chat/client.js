@@ -25,9 +25,10 @@
  *              grows ("streaming"; with `delta` the text was only appended to), or ended without a message. One that
  *              `continues` another goes on from its text: both are one answer. `reply` of a message says so, too.
  * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, continues?, state, text};
- *              a request was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
- *              (epoch ms) if that is there; or neither: it is about the connection, or about something sent that
- *              nobody waits for any more. Then there is nothing but the error, and a `ref` or `session_id` if it had one.
+ *              a request was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at
+ *              `retryAt` (epoch ms) if that is there, or with `waitsForReply`, once another answer has ended; or neither:
+ *              it is about the connection, or about something sent that nobody waits for any more. Then there is nothing
+ *              but the error, and a `ref` or `session_id` if it had one.
  * - `resumed`  {session_id, from, to, top, recovered}; `recovered: false`: too much was missed, load the history again.
  * - `ack`      {request, ...}: a `stop`, `retry` or `model_select` was accepted
  * - `typing`, `notification`, `goodbye`: the frames
@@ -74,7 +75,7 @@ export class ChatClient extends EventTarget {
       settings,
       (frame) => this.#connection.send(frame),
       (sessionId) => this.#inbox.isResuming(sessionId), // what was missed may show that the server has the message
-      () => this.#inbox.isAnswering,
+      () => this.#inbox.running,
     );
     this.#inbox = new Inbox({
       emit: (type, detail) => this.#emit(type, detail),
@@ -146,7 +147,7 @@ export class ChatClient extends EventTarget {
 
   /**
    * Messages of a session (or of the conversation opened by this ref) that the server does not have yet. One that was
-   * refused has its `error`, and `retryAt` if it is sent again by itself.
+   * refused has its `error`, and `retryAt` or `waitsForReply` if it is sent again by itself.
    */
   pending(sessionIdOrOpener) {
     return this.#sender.pending(sessionIdOrOpener);
@@ -217,6 +218,7 @@ export class ChatClient extends EventTarget {
     else this.#inbox.receive(frame);
     if (frame.type === "resumed") this.#onAnswer(frame.ref);
     if (frame.type === "heartbeat") this.#sender.repeatOverdue();
+    this.#sender.releaseTurns();
   }
 
   #onAck(frame) {

@@ -60,9 +60,9 @@ export class Inbox {
     return Boolean(this.#tracks.get(sessionId)?.resuming);
   }
 
-  /** Whether an answer is being written in a followed session. */
-  get isAnswering() {
-    return [...this.#tracks.values()].some((track) => track.open.size > 0);
+  /** The replies that are being written in followed sessions. */
+  get running() {
+    return new Set([...this.#tracks.values()].flatMap((track) => [...track.open.keys()]));
   }
 
   /** Ask for what was missed in every session; after each new connection. */

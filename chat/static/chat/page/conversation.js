@@ -101,9 +101,9 @@ export class Conversation {
   }
 
   /** A message, or a request about one, was refused. @returns {boolean} whether it is shown here */
-  refuse({ ref, message_id, error, retryAt }) {
+  refuse({ ref, message_id, error, retryAt, waitsForReply }) {
     const exchange = this.#byRef.get(ref) ?? this.#byMessage.get(message_id);
-    exchange?.setRefusal(error, retryAt);
+    exchange?.setRefusal(error, { retryAt, waitsForReply });
     this.#refreshPending();
     return Boolean(exchange);
   }

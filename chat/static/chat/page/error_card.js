@@ -37,6 +37,12 @@ export function errorCard(error, handlers = {}, facts = {}) {
   );
 }
 
+/** What can be done about a message that only waits. */
+export function takeBack({ onEdit, onRemove }) {
+  const actions = [action(strings.edit, "edit", onEdit), action(strings.remove, "delete", onRemove)];
+  return h("div", { class: "take-back" }, ...actions);
+}
+
 function repetition(retryAt, doing) {
   const line = h("p", { class: "error-outcome" });
   const say = (text) => (line.textContent = text);

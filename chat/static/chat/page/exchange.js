@@ -5,7 +5,7 @@
  */
 
 import { h } from "./dom.js";
-import { errorCard } from "./error_card.js";
+import { errorCard, takeBack } from "./error_card.js";
 import { QuestionView, ReplyView } from "./message_view.js";
 import { PastFailures } from "./past_failures.js";
 import { Repetition } from "./repetition.js";
@@ -22,7 +22,7 @@ export class Exchange {
   question = null;
   #view = null;
   #replies = new Map(); // reply_id -> {state, error?, continues?, text, view, ownView}; the newest one is the last
-  #refusal = null; // {error, retryAt?}: the question itself, or a request about it, was refused
+  #refusal = null; // {error, retryAt?, waitsForReply?}: the question itself, or a request about it, was refused
   #past = new PastFailures();
   #repetition = new Repetition();
   #actions;
@@ -57,18 +57,19 @@ export class Exchange {
       this.seq = message.seq;
       this.#refusal = null;
     } else {
-      this.#refusal = message.error ? { error: message.error, retryAt: message.retryAt } : null;
+      const { error, retryAt, waitsForReply } = message;
+      this.#refusal = error ? { error, retryAt, waitsForReply } : null;
     }
-    this.#note(this.#refusal?.error);
+    this.#noteRefusal();
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
     this.refresh();
   }
 
   /** The question, or a request about it, was refused. */
-  setRefusal(error, retryAt = null) {
+  setRefusal(error, { retryAt = null, waitsForReply = false } = {}) {
     this.#repetition.cancel();
-    this.#refusal = { error, retryAt };
-    this.#note(error);
+    this.#refusal = { error, retryAt, waitsForReply };
+    this.#noteRefusal();
     this.refresh();
   }
 
@@ -102,9 +103,9 @@ export class Exchange {
   /** Whether the messages typed after this one have to wait for it. */
   get holdsOthers() {
     if (this.isStored) return false;
-    const { error, retryAt } = this.#refusal ?? {};
+    const { error, retryAt, waitsForReply } = this.#refusal ?? {};
     // What may have opened a session or not keeps the next message from opening another one.
-    return !error || Boolean(retryAt) || (error.outcome === "unknown" && !this.question.session_id);
+    return !error || Boolean(retryAt || waitsForReply) || (error.outcome === "unknown" && !this.question.session_id);
   }
 
   /** Show everything as it stands now; also when the connection came or went. */
@@ -167,6 +168,11 @@ export class Exchange {
 
   #note(error) {
     this.#past.note(error, { isAboutSending: !this.isStored });
+  }
+
+  /** To have to wait for another answer is no failure. */
+  #noteRefusal() {
+    if (!this.#refusal?.waitsForReply) this.#note(this.#refusal?.error);
   }
 
   #retry(mode) {
@@ -257,7 +263,12 @@ export class Exchange {
       this.#view.showCard();
       return;
     }
-    const { error } = this.#refusal;
+    const { error, waitsForReply } = this.#refusal;
+    if (waitsForReply) {
+      const { onEdit, onRemove } = this.isStored ? {} : this.#messageHandlers();
+      this.#view.showCard(onEdit && (() => takeBack({ onEdit, onRemove })), ["waits", Boolean(onEdit)]);
+      return;
+    }
     const handlers = this.isStored ? this.#replyHandlers() : this.#messageHandlers();
     const facts = this.isStored ? { retryAt: this.#refusal.retryAt, tellsOutcome: false } : this.#messageFacts();
     const make = () => errorCard(error, handlers, facts);
@@ -297,12 +308,15 @@ export class Exchange {
   }
 
   #questionState() {
+    const waitsForReply = this.#refusal?.waitsForReply;
+    if (this.isStored && waitsForReply) return "askedLater";
     if (this.isStored) return QUESTION_STATES[this.#newest?.state ?? this.question.reply?.state] ?? "saved";
     const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
     const { error, retryAt } = this.#refusal ?? {};
-    if (error && !retryAt) return REFUSED_STATES[error.outcome] ?? "rejected";
+    if (error && !retryAt && !waitsForReply) return REFUSED_STATES[error.outcome] ?? "rejected";
     if (isClosed) return needsSignIn ? "signedOut" : "rejected";
     if (!isOpen) return "waiting";
+    if (waitsForReply) return "queued";
     if (error) return "repeating";
     return isBehind(this) ? "behind" : "sending";
   }

@@ -14,6 +14,8 @@ const STATE_ICONS = {
   signedOut: "sending",
   repeating: "sending",
   behind: "sending",
+  queued: "sending",
+  askedLater: "sending",
   saved: "saved",
   answered: "answered",
   partial: "partial",

@@ -32,6 +32,8 @@ export const strings = {
     signedOut: "Not sent yet. Sign in to send it.",
     repeating: "Not sent yet, trying again",
     behind: "Waiting for the message before it",
+    queued: "Sent when another answer is finished",
+    askedLater: "Asked again when another answer is finished",
     saved: "Saved",
     answered: "Answered",
     partial: "Answered in part",
