@@ -21,7 +21,7 @@ import { Notices } from "./page/notices.js";
 import { Room } from "./page/room.js";
 import { SessionHead } from "./page/session_head.js";
 import { SessionList } from "./page/session_list.js";
-import { ModelPicker, TypingLine, announcer, endButton, wireSidebar } from "./page/shell.js";
+import { ModelPicker, TypingLine, announcer, endButton, wireSidebar, wireStopKey } from "./page/shell.js";
 import { strings } from "./page/strings.js";
 import { UnsentList } from "./page/unsent_list.js";
 
@@ -45,6 +45,7 @@ const activity = new Activity({
   onChange: (sessionId) => {
     sessions.showMark(sessionId);
     head.showUnread(activity.unreadCount, activity.unreadMark);
+    showStop();
   },
 });
 const histories = new Histories();
@@ -56,6 +57,7 @@ const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,
   onSend: (content) => room.say(content),
   onChange: (text) => room.keepDraft(text),
+  onStop: () => stop(),
   onTyping: () => room.current.sessionId && client.typing(room.current.sessionId),
 });
 const notices = new Notices(find("notices"), () => composer.focus());
@@ -129,6 +131,7 @@ const room = new Room({
   unsent,
   loginUrl,
   hasPointer,
+  showStop: () => showStop(),
   closeSidebar: wireSidebar({
     sidebar: find("sidebar"),
     backdrop: find("backdrop"),
@@ -139,6 +142,7 @@ const room = new Room({
   }),
 });
 
+wireStopKey({ sidebar: find("sidebar"), stop: () => stop() });
 listenTo(client, {
   activity,
   address,
@@ -155,6 +159,18 @@ listenTo(client, {
   typing,
   begin: (latest) => begin(latest),
 });
+
+client.addEventListener("state", () => showStop());
+
+/** What is being written in the conversation on the page can be stopped wherever the person has scrolled to. */
+function showStop() {
+  composer.isAnswering = client.state === "open" && activity.isWriting(room.current.sessionId);
+}
+
+function stop() {
+  if (client.state !== "open") return; // it would be asked for much later
+  for (const replyId of activity.writingIn(room.current.sessionId)) client.stop(replyId);
+}
 
 // --- Beginning, coming back, leaving ---
 

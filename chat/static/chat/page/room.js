@@ -233,6 +233,7 @@ export class Room {
       log.showLoading(false);
       log.offerEarlier(null);
       sessions.setCurrent(next.sessionId);
+      this.#page.showStop();
       unsent.setCurrent(next.opener);
       typing.hide();
       this.#showHead(this.#known(next));

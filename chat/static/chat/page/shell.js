@@ -49,6 +49,16 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind
   return close;
 }
 
+/** Escape stops what is being written, unless it is about something in front of the conversation, or typed elsewhere. */
+export function wireStopKey({ sidebar, stop }) {
+  const isTaken = ({ target, repeat, isComposing }) =>
+    repeat || isComposing || sidebar.classList.contains("is-open") || target.closest?.("input, select") ||
+    document.querySelector("dialog[open], :popover-open");
+  // Before the others hear of it: what they close is open now.
+  const options = { capture: true };
+  document.addEventListener("keydown", (event) => event.key === "Escape" && !isTaken(event) && stop(), options);
+}
+
 /** Picks the model that answers; shown when there are several. Shows what the server agreed to. */
 export class ModelPicker {
   #select = h("select", { "aria-label": strings.model, class: "model-picker", hidden: true });
