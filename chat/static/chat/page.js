@@ -101,6 +101,7 @@ const historyView = new HistoryView(
 );
 const unsent = new UnsentList(find("unsent-list"), (opener) => room.startNew({ opener }));
 const head = new SessionHead({
+  siteTitle: facts.title,
   title: find("conversation-title"),
   conversation,
   composer,
@@ -208,6 +209,14 @@ find("logout").addEventListener("submit", () => {
   storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
   drafts.forgetAll();
 });
+
+// Who signs in again in one tab has done so in all of them. This page's own form tokens are those of the old sign-in.
+const tabs = new BroadcastChannel("switchboard.tabs");
+tabs.addEventListener("message", ({ data }) => {
+  if (data?.signedIn === facts.user_id && line.needsSignIn) location.reload();
+});
+tabs.postMessage({ signedIn: facts.user_id });
+
 addEventListener("popstate", () => {
   if (!address.isOf(room.current)) showAddress();
 });
@@ -224,7 +233,16 @@ room.showUnsent();
 if (hasBegun) showAddress();
 else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
 sessions.load();
-client.connect();
+if (isAllowedHere()) client.connect();
+
+/** Whether a page of this origin may open a socket: if not, every try would be refused, and none says why. */
+function isAllowedHere() {
+  const { allowed_origins: allowed, is_development } = facts;
+  if (!allowed || allowed.includes(location.origin)) return true;
+  conversation.setConnection({ state: "closed" });
+  line.showRefused(is_development ? strings.wrongOrigin(location.origin, allowed) : strings.wrongAddress);
+  return false;
+}
 
 /** Some privacy settings forbid the storage. @param {"sessionStorage"|"localStorage"} kind */
 function storageOrNone(kind) {

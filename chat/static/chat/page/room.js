@@ -275,6 +275,6 @@ export class Room {
     const { conversation, facts, log } = this.#page;
     const say = (text) => this.say(text);
     const isEmpty = conversation.isEmpty && this.current.isLoaded;
-    log.showWelcome(...(isEmpty ? welcome({ hasFaultCommands: facts.has_fault_commands, say }) : []));
+    log.showWelcome(...(isEmpty ? welcome({ suggestions: facts.suggestions, hasFaultCommands: facts.has_fault_commands, say }) : []));
   }
 }

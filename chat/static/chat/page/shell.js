@@ -145,13 +145,13 @@ export class TypingLine {
 }
 
 /** What the empty conversation offers. */
-export function welcome({ hasFaultCommands, say }) {
+export function welcome({ suggestions, hasFaultCommands, say }) {
   const offer = (text) => h("li", {}, button({ text, className: "button suggestion", onClick: () => say(text) }));
   const parts = [
     h("h2", {}, strings.welcome),
-    h("p", {}, strings.welcomeMore),
-    h("ul", { class: "suggestions" }, ...strings.suggestions.map(offer)),
-  ];
+    h("p", {}, suggestions.length ? strings.welcomeMore : strings.welcomeAlone),
+    suggestions.length > 0 && h("ul", { class: "suggestions" }, ...suggestions.map(offer)),
+  ].filter(Boolean);
   if (hasFaultCommands) {
     parts.push(h("p", {}, strings.faultsMore));
     parts.push(h("ul", { class: "suggestions" }, ...strings.faultSuggestions.map(offer)));
