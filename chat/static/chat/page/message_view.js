@@ -25,27 +25,47 @@ const STATE_ICONS = {
   unknown: "failed",
 };
 
+const LONG_CHARS = 1_500; // about twenty lines
+const LONG_LINES = 20;
+
 export class QuestionView {
   #state = h("span", { class: "message-state" });
   #time = h("time", {});
   #card = new CardSlot();
+  #unfold = button({ text: strings.unfold, className: "button quiet small unfold", onClick: () => this.#fold(this.#unfold.ariaExpanded === "true") });
+  #content = "";
 
   /** @param {HTMLElement} past what went wrong before and was made good */
   constructor(past) {
     this.text = h("div", { class: "message-text", dir: "auto" });
+    this.#unfold.hidden = true;
+    const copy = copyButton({ label: strings.copyQuestion, text: () => this.#content, element: this.text });
     this.element = h(
       "article",
       { class: "message question", "aria-label": strings.you },
       this.text,
-      h("p", { class: "message-meta" }, this.#time, this.#state),
+      this.#unfold,
+      h("p", { class: "message-meta" }, this.#time, this.#state, h("span", { class: "message-tools" }, copy)),
       past,
       this.#card.element,
     );
   }
 
   show({ content, timestamp }) {
-    if (this.text.textContent !== content) this.text.replaceChildren(...ownText(content));
+    if (this.#content !== content) {
+      this.#content = content;
+      this.text.replaceChildren(...ownText(content));
+      this.#fold(isLong(content));
+    }
     showTime(this.#time, timestamp);
+  }
+
+  /** Of a long text only the beginning is shown until somebody wants to read on. */
+  #fold(isFolded) {
+    this.text.classList.toggle("is-folded", isFolded);
+    this.#unfold.lastChild.textContent = isFolded ? strings.unfold : strings.fold;
+    this.#unfold.hidden = !isLong(this.#content);
+    this.#unfold.ariaExpanded = String(!isFolded);
   }
 
   /** @param {keyof typeof strings.states} state */
@@ -126,6 +146,11 @@ export class ReplyView {
   showCard(make, key) {
     this.#card.show(make, key);
   }
+}
+
+/** Whether a person's text is a wall of it. */
+function isLong(content) {
+  return content.length > LONG_CHARS || content.split("\n", LONG_LINES + 1).length > LONG_LINES;
 }
 
 /** Where the card of a failure is shown, if there is one. */
