@@ -35,7 +35,7 @@ _NEW_SESSION = (*SESSION, "origin_ref", "created_at", "last_activity_at")
 _MESSAGE = ("id", "session_id", "seq", "sender", "content", "client_ref", "model_id", "metadata", "created_at")
 _REPLY = (
     "id", "session_id", "message_id", "owner_key", "runner", "attempt", "model_id", "state", "text", "stop_requested",
-    "lease_until", "created_at",
+    "lease_until", "created_at", "continues",
 )  # fmt: skip
 
 
@@ -275,13 +275,21 @@ class Batch:
         return session.last_seq
 
     def add_reply(
-        self, session: HeldSession, key: uuid.UUID, *, message: uuid.UUID, user_id: str, model_id: str, attempt: int = 1
+        self,
+        session: HeldSession,
+        key: uuid.UUID,
+        *,
+        message: uuid.UUID,
+        user_id: str,
+        model_id: str,
+        attempt: int = 1,
+        continues: uuid.UUID | None = None,
     ) -> None:
         self._running[user_id] += 1
         self._rows[Reply].append(
             (
                 key, session.key, message, user_id, self.runner, attempt, model_id, ReplyPhase.PENDING.value, "", False,
-                timedelta(seconds=conf.chat().lease_s), self.now,
+                timedelta(seconds=conf.chat().lease_s), self.now, continues,
             )
         )  # fmt: skip
 

@@ -21,6 +21,11 @@ _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `chat/`. Each can be set as CHAT["name"] or in the environment as CHAT_NAME."""
 
+    # What the page says of itself
+    title: str = "Switchboard"  # above the list of conversations, at the sign-in, and in the names of tabs
+    # What an empty conversation offers to ask; the demo has an answer to each of these.
+    suggestions: tuple[str, ...] = ("What can you do?", "How do I use Switchboard?", "Tell me a short story")
+
     # Who may connect, and where
     allowed_origins: tuple[str, ...] = ()  # full origins, compared letter by letter; cookies travel by themselves
     path_prefix: str = "/chat"  # where pages, API and socket live; a proxy forwards this one path
@@ -93,6 +98,8 @@ def chat() -> ChatSettings:
                 f"CHAT['allowed_origins'] (environment: CHAT_ALLOWED_ORIGINS) has {origin!r}: an origin is "
                 "scheme://host or scheme://host:port, in lower case, without a path."
             )
+    if not settings.title.strip():
+        raise ImproperlyConfigured("CHAT['title'] (environment: CHAT_TITLE) is empty: the page needs a name.")
     for proxy in settings.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)

@@ -81,7 +81,7 @@ class Dialect:
     def _converters(self, model: type[Model], columns: tuple[str, ...]) -> list[Callable[[Any], Any]]:
         connection = connections[self._alias]
         known = {
-            "UUIDField": lambda key: key.hex,
+            "UUIDField": lambda key: None if key is None else key.hex,
             "DateTimeField": lambda moment: (
                 None if moment is None else connection.ops.adapt_datetimefield_value(moment)
             ),

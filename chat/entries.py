@@ -36,6 +36,7 @@ class Retried(msgspec.Struct, frozen=True):
     message_id: str
     seq: int
     is_new: bool
+    continues: str | None = None  # the reply from whose text this one goes on
 
 
 class Figures(msgspec.Struct):
@@ -66,3 +67,4 @@ class Orphan(msgspec.Struct, frozen=True):
     attempt: int
     text: str
     wants_stop: bool  # somebody asked to stop it
+    continues: str | None = None

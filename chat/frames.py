@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from chat import protocol
@@ -43,6 +45,7 @@ def replayed(message: MessageFacts) -> list[protocol.Frame]:
 def _replayed_answer(message: MessageFacts) -> list[protocol.Frame]:
     reply_id = message.reply.reply_id if message.reply else message.message_id
     in_reply_to = message.reply.in_reply_to if message.reply else ""
+    continues = message.reply.continues if message.reply else None
     *first, (offset, content) = protocol.pieces(message.content)
     last = protocol.AiResponse(
         session_id=message.session_id,
@@ -50,6 +53,7 @@ def _replayed_answer(message: MessageFacts) -> list[protocol.Frame]:
         content=content,
         reply_id=reply_id,
         in_reply_to=in_reply_to,
+        continues=continues,
         offset=offset,
         metadata=protocol.DONE,
         seq=message.seq,
@@ -59,7 +63,7 @@ def _replayed_answer(message: MessageFacts) -> list[protocol.Frame]:
         model_id=message.model_id or None,
         reply=reply_state(message.reply),
     )
-    return [*(_chunk(message.session_id, reply_id, in_reply_to, *piece) for piece in first), last]
+    return [*(_chunk(message.session_id, reply_id, in_reply_to, continues, *piece) for piece in first), last]
 
 
 def _replayed_message(message: MessageFacts) -> protocol.Frame:
@@ -77,19 +81,42 @@ def _replayed_message(message: MessageFacts) -> protocol.Frame:
     )
 
 
-def so_far(session_id: str, reply_id: str, in_reply_to: str, text: str, start: int = 0) -> list[protocol.Frame]:
+class Running(Protocol):
+    """A reply that is being written."""
+
+    @property
+    def reply_id(self) -> str: ...
+
+    @property
+    def in_reply_to(self) -> str: ...
+
+    @property
+    def continues(self) -> str | None: ...
+
+
+def loading(session_id: str, reply: Running) -> protocol.Loading:
+    return protocol.Loading(
+        session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to, continues=reply.continues
+    )
+
+
+def so_far(session_id: str, reply: Running, text: str, start: int = 0) -> list[protocol.Frame]:
     """The text of a running reply from `start` on, in as many chunks as it needs."""
     if len(text) <= start:
         return []
-    return [_chunk(session_id, reply_id, in_reply_to, *piece) for piece in protocol.pieces(text, start)]
+    facts = session_id, reply.reply_id, reply.in_reply_to, reply.continues
+    return [_chunk(*facts, *piece) for piece in protocol.pieces(text, start)]
 
 
-def _chunk(session_id: str, reply_id: str, in_reply_to: str, offset: int, content: str) -> protocol.AiResponse:
+def _chunk(
+    session_id: str, reply_id: str, in_reply_to: str, continues: str | None, offset: int, content: str
+) -> protocol.AiResponse:
     return protocol.AiResponse(
         session_id=session_id,
         content=content,
         reply_id=reply_id,
         in_reply_to=in_reply_to,
+        continues=continues,
         offset=offset,
         metadata=protocol.STREAMING,
     )
@@ -99,13 +126,18 @@ def silent_end(session_id: str, reply: ReplyFacts) -> protocol.Frame:
     """The end of a reply that had no text: it failed, or was stopped before the first word."""
     if error := _told(reply):
         return protocol.ErrorFrame(
-            session_id=session_id, reply_id=reply.reply_id, in_reply_to=reply.in_reply_to, error=error
+            session_id=session_id,
+            reply_id=reply.reply_id,
+            in_reply_to=reply.in_reply_to,
+            continues=reply.continues,
+            error=error,
         )
     return protocol.AiResponse(
         session_id=session_id,
         content="",
         reply_id=reply.reply_id,
         in_reply_to=reply.in_reply_to,
+        continues=reply.continues,
         offset=0,
         metadata=protocol.DONE,
         content_length=0,
@@ -116,7 +148,9 @@ def silent_end(session_id: str, reply: ReplyFacts) -> protocol.Frame:
 def reply_state(reply: ReplyFacts | None) -> protocol.ReplyState | None:
     if reply is None:
         return None
-    return protocol.ReplyState(reply_id=reply.reply_id, state=reply.state, error=_told(reply))
+    return protocol.ReplyState(
+        reply_id=reply.reply_id, state=reply.state, error=_told(reply), continues=reply.continues
+    )
 
 
 def _told(reply: ReplyFacts) -> ErrorPayload | None:

@@ -6,10 +6,11 @@ Who asks has been found to be its owner, by `sessions`, or is the reply that bel
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase
+from chat.models import ChatMessage, ChatSession, Reply, Sender
 from chat.sessions import rows
 
 
@@ -21,6 +22,7 @@ class ReplyFacts:
     model_id: str
     error: dict[str, object] | None
     text: str  # checkpoint, while it runs
+    continues: str | None  # the reply from whose text it goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,50 @@ def page(session: ChatSession, *, before: int | None, limit: int) -> MessagePage
     return MessagePage(with_replies(found[:limit][::-1]), has_more=len(found) > limit)
 
 
-def conversation(reply_id: str, limit: int) -> tuple[Reply, list[ChatMessage]]:
-    """Return a reply and, oldest first, the last `limit` messages up to and with the one it answers."""
+def conversation(reply_id: str, limit: int) -> tuple[Reply, list[tuple[str, str]]]:
+    """Return a reply and, oldest first, who said what in the last `limit` messages up to and with the one it answers.
+
+    An answer that was continued is one.
+    """
     reply = rows(Reply).select_related("message", "session").get(pk=reply_id)
     messages = rows(ChatMessage).filter(session_id=reply.session_id, seq__lte=reply.message.seq).order_by("-seq")
-    return reply, list(messages[:limit])[::-1]
+    return reply, _joined(list(messages[:limit])[::-1])
 
 
-def latest_partial(message_id: uuid.UUID) -> str:
-    """Return the text that the last broken-off reply to a message had reached, or nothing."""
-    replies = rows(Reply).filter(message_id=message_id, state__in=(ReplyPhase.PARTIAL, ReplyPhase.STOPPED))
-    reply = replies.select_related("answer").order_by("-attempt").first()
-    return reply.answer.content if reply and reply.answer else ""
+def _joined(messages: list[ChatMessage]) -> list[tuple[str, str]]:
+    """Who said what, with each answer's continuations as part of it, in its place."""
+    answers = {message.pk for message in messages if message.sender == Sender.AI}
+    begun_by = _beginnings(answers) if answers else {}
+    texts: dict[uuid.UUID, list[str]] = {}  # by the message that begins the answer
+    for message in messages:
+        begun = begun_by.get(message.pk, message.pk)
+        texts.setdefault(begun if begun in texts else message.pk, []).append(message.content)
+    return [(message.sender, "".join(texts[message.pk])) for message in messages if message.pk in texts]
+
+
+def _beginnings(answers: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Of each of these messages that continues another one of them, the message with which its answer begins."""
+    replies = rows(Reply).filter(answer_id__in=answers).order_by("attempt")
+    found: dict[uuid.UUID, uuid.UUID] = {}
+    answer_of: dict[uuid.UUID, uuid.UUID] = {}
+    for reply, answer, continues in replies.values_list("pk", "answer_id", "continues"):
+        if answer is not None:
+            answer_of[reply] = answer
+            if (before := answer_of.get(continues)) is not None:
+                found[answer] = found.get(before, before)
+    return found
+
+
+def text_before(reply: Reply) -> str:
+    """Return the text that a reply goes on from: nothing, or all that was written from its beginning on."""
+    if reply.continues is None:
+        return ""
+    others = {other.pk: other for other in rows(Reply).filter(message_id=reply.message_id).select_related("answer")}
+    parts: list[str] = []
+    while (before := others.pop(reply.continues, None)) is not None:
+        parts.append(before.answer.content if before.answer else "")
+        reply = before
+    return "".join(reversed(parts))
 
 
 def with_replies(messages: list[ChatMessage]) -> list[MessageFacts]:
@@ -100,4 +134,5 @@ def reply_facts(reply: Reply) -> ReplyFacts:
         model_id=reply.model_id,
         error=reply.error,
         text=reply.text,
+        continues=str(reply.continues) if reply.continues else None,
     )

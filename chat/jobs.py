@@ -16,7 +16,7 @@ import msgspec
 from chat import titles
 from chat.batch import Batch, Deferred, HeldSession, Known
 from chat.entries import Draft, Retried, Stored
-from chat.models import RUNNING, ChatMessage, Reply, ReplyPhase, Sender
+from chat.models import BROKEN_OFF, RUNNING, ChatMessage, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid
 from errors.exceptions import ChatError
 from errors.keys import new_key
@@ -175,12 +175,17 @@ class Append(Job, eq=False, kw_only=True):
 
 
 class Retry(Job, eq=False, kw_only=True):
-    """Answer a message again, unless its answer is running or complete."""
+    """Answer a message again, unless its answer is running or complete.
+
+    Attributes:
+        is_continued: It is to go on from what the last answer that broke off has left, if one did.
+    """
 
     message_id: str
     user_id: str
     owner_key: Any
     model_id: str
+    is_continued: bool = False
     reply_key: uuid.UUID = msgspec.field(default_factory=new_key)
 
     def run(self, batch: Batch) -> Retried:
@@ -196,13 +201,17 @@ class Retry(Job, eq=False, kw_only=True):
         if message is None:
             raise ChatError(NOT_FOUND, field="message_id")
         replies = Reply.objects.using(batch.alias).filter(message_id=message["pk"]).order_by("-attempt")
-        last = replies.values("pk", "state", "attempt").first()
+        last = replies.values("pk", "state", "attempt", "continues").first()
         if last is not None and last["state"] in (*RUNNING, ReplyPhase.COMPLETE):
-            return self._retried(session, message["seq"], last["pk"])
+            return self._retried(session, message["seq"], last["pk"], last["continues"])
         self._check_wanted()
         if session.is_ended:
             raise ChatError(SESSION_ENDED)
         batch.check_allowance(self.user_id, self.owner_key)
+        continues = None
+        if self.is_continued:
+            left = replies.filter(state__in=BROKEN_OFF, answer__isnull=False)
+            continues = left.values_list("pk", flat=True).first()
         batch.add_reply(
             session,
             self.reply_key,
@@ -210,12 +219,19 @@ class Retry(Job, eq=False, kw_only=True):
             user_id=self.user_id,
             model_id=self.model_id or session.model_id or message["model_id"],
             attempt=last["attempt"] + 1 if last else 1,
+            continues=continues,
         )
-        return self._retried(session, message["seq"], self.reply_key)
+        return self._retried(session, message["seq"], self.reply_key, continues)
 
-    def _retried(self, session: HeldSession, seq: int, reply_key: uuid.UUID) -> Retried:
-        is_new = reply_key == self.reply_key
-        return Retried(str(reply_key), str(session.key), self.message_id, seq, is_new)
+    def _retried(self, session: HeldSession, seq: int, reply_key: uuid.UUID, continues: uuid.UUID | None) -> Retried:
+        return Retried(
+            str(reply_key),
+            str(session.key),
+            self.message_id,
+            seq,
+            is_new=reply_key == self.reply_key,
+            continues=str(continues) if continues else None,
+        )
 
 
 def run_all(jobs: Sequence[Job], batch: Batch) -> list[Job]:

@@ -76,8 +76,10 @@ class Journal:
         )
         return stored
 
-    async def retry(self, session_id: str, message_id: str, user_id: str, model_id: str) -> Retried:
-        """Return the running or complete reply to a message, or a new pending one.
+    async def retry(
+        self, session_id: str, message_id: str, user_id: str, model_id: str, *, is_continued: bool = False
+    ) -> Retried:
+        """Return the running or complete reply to a message, or a new pending one, which may continue the one before.
 
         Raises:
             ChatError: NOT_FOUND, SESSION_ENDED, TOO_MANY_ANSWERS, ALLOWANCE_USED_UP, SERVER_BUSY, DATABASE_ERROR.
@@ -91,6 +93,7 @@ class Journal:
                 user_id=user_id,
                 owner_key=user_key(user_id),
                 model_id=model_id,
+                is_continued=is_continued,
             )
         )
         return retried

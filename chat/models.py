@@ -86,6 +86,7 @@ class ReplyPhase(models.TextChoices):
 
 
 RUNNING = (ReplyPhase.PENDING, ReplyPhase.STREAMING)
+BROKEN_OFF = (ReplyPhase.PARTIAL, ReplyPhase.STOPPED)
 
 
 class Reply(models.Model):
@@ -97,6 +98,8 @@ class Reply(models.Model):
     answer = models.OneToOneField(ChatMessage, on_delete=models.SET_NULL, null=True, related_name="answers")
     owner_key = models.CharField(max_length=255)  # the session's owner as text: counted per user without a join
     attempt = models.PositiveIntegerField(default=1)
+    # The reply from whose text this one goes on: both are one answer. Not a foreign key: both go with their session.
+    continues = models.UUIDField(null=True)
     model_id = models.CharField("model", max_length=128, blank=True)
     state = models.CharField(max_length=12, choices=ReplyPhase.choices, default=ReplyPhase.PENDING)
     text = models.TextField(blank=True)  # checkpoint of a running reply

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.http import parse_cookie
+from django.http import HttpRequest, parse_cookie
 
 from chat import conf
 from errors.exceptions import ChatError
@@ -22,6 +22,11 @@ def header(scope: Mapping[str, Any], name: bytes) -> str | None:
 def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
     values = b"; ".join(value for key, value in scope["headers"] if key == b"cookie")
     return parse_cookie(values.decode("latin-1"))
+
+
+def is_own(request: HttpRequest) -> bool:
+    """Whether the page that this request asks for may open a socket, as far as its host and scheme tell us."""
+    return f"{request.scheme}://{request.get_host()}" in conf.chat().allowed_origins
 
 
 class OriginRefused(ChatError):

@@ -162,6 +162,7 @@ class ReplyState(Struct, kw_only=True, omit_defaults=True):
     reply_id: str
     state: str
     error: ErrorPayload | None = None
+    continues: str | None = None  # the reply from whose text it goes on: both are one answer
 
 
 class ConnectionStatus(Struct, kw_only=True, tag_field="type", tag="connection_status"):
@@ -180,6 +181,7 @@ class Ack(Outbound, kw_only=True, tag="ack"):
     seq: int | None = None
     reply_id: str | None = None
     duplicate: bool | None = None
+    continues: str | None = None
 
 
 class UserMessageFrame(Outbound, kw_only=True, tag="user_message"):
@@ -195,12 +197,14 @@ class UserMessageFrame(Outbound, kw_only=True, tag="user_message"):
 class Loading(Outbound, kw_only=True, tag="loading"):
     reply_id: str
     in_reply_to: str
+    continues: str | None = None
 
 
 class AiResponse(Outbound, kw_only=True, tag="ai_response"):
     content: str
     reply_id: str
     in_reply_to: str
+    continues: str | None = None
     offset: int
     metadata: dict[str, str]
     seq: int | None = None
@@ -215,6 +219,7 @@ class ErrorFrame(Outbound, kw_only=True, tag="error"):
     error: ErrorPayload
     reply_id: str | None = None
     in_reply_to: str | None = None
+    continues: str | None = None
     seq: int | None = None
     message_id: str | None = None
     content_length: int | None = None

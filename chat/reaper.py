@@ -114,13 +114,22 @@ class Reaper:
         if not orphan.wants_stop:
             raise ChatError(REPLY_INTERRUPTED, detail="its server process is gone")
         job = self._job(orphan, ReplyPhase.STOPPED)
-        await self._ends.finish(job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
+        await self._ends.finish(
+            job, session_id=orphan.session_id, in_reply_to=orphan.message_id, continues=orphan.continues
+        )
 
     async def _tell(self, orphan: Orphan, failure: Failure) -> None:
         payload = failure.payload(self._accepted_actions())
         job = self._job(orphan, ReplyPhase.PARTIAL if orphan.text else ReplyPhase.FAILED, payload)
         try:
-            await self._ends.tell(failure, payload, job, session_id=orphan.session_id, in_reply_to=orphan.message_id)
+            await self._ends.tell(
+                failure,
+                payload,
+                job,
+                session_id=orphan.session_id,
+                in_reply_to=orphan.message_id,
+                continues=orphan.continues,
+            )
         finally:
             if not failure.is_settled:
                 failure.settle(None, deliveries=0)

@@ -142,7 +142,7 @@ class Repairs:
     def _mend_reply(self, patient: Patient, progress: Progress, reply_id: str, found: Missed | None) -> None:
         stream, outbox = self._replies.stream(reply_id), patient.outbox
         if stream is not None:
-            self._send_text(outbox, progress, stream.session_id, reply_id, stream.in_reply_to, stream.text)
+            self._send_text(outbox, progress, stream.session_id, stream, stream.text)
             return
         if found is None:
             return  # it has ended since; the next round asks the database
@@ -150,21 +150,18 @@ class Repairs:
         if reply is None:
             progress.end(reply_id)
         elif reply.is_running:
-            self._send_text(outbox, progress, found.session_id, reply_id, reply.facts.in_reply_to, reply.facts.text)
+            self._send_text(outbox, progress, found.session_id, reply.facts, reply.facts.text)
         elif reply.seq is not None and reply.seq > (progress.position or 0):
             progress.note_top(reply.seq)  # its message is the end
         elif reply.seq is not None or _send_end(outbox, found.session_id, reply):
             progress.end(reply_id)
 
-    def _send_text(
-        self, outbox: Outbox, progress: Progress, session_id: str, reply_id: str, in_reply_to: str, text: str
-    ) -> None:
-        sent = progress.replies[reply_id].sent
-        pieces: list[protocol.Frame] = list(frames.so_far(session_id, reply_id, in_reply_to, text, sent))
+    def _send_text(self, outbox: Outbox, progress: Progress, session_id: str, reply: frames.Running, text: str) -> None:
+        sent = progress.replies[reply.reply_id].sent
+        pieces: list[protocol.Frame] = list(frames.so_far(session_id, reply, text, sent))
         if not sent:
-            loading = protocol.Loading(session_id=session_id, reply_id=reply_id, in_reply_to=in_reply_to)
-            pieces.insert(0, loading)
-        progress.take_text(reply_id, [Encoded.of(piece) for piece in pieces], outbox.put, outbox.put_whole)
+            pieces.insert(0, frames.loading(session_id, reply))
+        progress.take_text(reply.reply_id, [Encoded.of(piece) for piece in pieces], outbox.put, outbox.put_whole)
 
 
 def encoded_rows(found: Missed) -> list[Row]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from chat import frames, groups, protocol, telemetry
+from chat import frames, groups, telemetry
 from chat.abandoned import Abandoned
 from chat.database import DatabaseThreads
 from chat.hub import STOP, Hub
@@ -65,9 +65,13 @@ class Replies:
     # --- What handlers call ---
 
     def start(
-        self, reply_id: str, *, session_id: str, in_reply_to: str, route: RouteContext, is_continued: bool = False
+        self, reply_id: str, *, session_id: str, in_reply_to: str, route: RouteContext, continues: str | None = None
     ) -> None:
-        """Begin to answer. Returns at once; the reply belongs to this process until it ends or its lease does."""
+        """Begin to answer. Returns at once; the reply belongs to this process until it ends or its lease does.
+
+        Args:
+            continues: The reply from whose text this one goes on.
+        """
         if self._is_closed:
             # Nobody here would see to its end any more: it stays pending until another process, or the next one, finds
             # its lease over, and that one alone records and tells that it was interrupted.
@@ -90,7 +94,7 @@ class Replies:
             hub=self._hub,
             journal=self._journal,
             threads=self._threads,
-            is_continued=is_continued,
+            continues=continues,
             adopt=self._abandoned.adopt,
         )
         self._running[reply_id] = stream
@@ -125,10 +129,7 @@ class Replies:
     # --- The life of one reply ---
 
     async def _run(self, stream: ReplyStream, context: RouteContext) -> None:
-        self._hub.broadcast(
-            groups.of_session(stream.session_id),
-            protocol.Loading(session_id=stream.session_id, reply_id=stream.reply_id, in_reply_to=stream.in_reply_to),
-        )
+        self._hub.broadcast(groups.of_session(stream.session_id), frames.loading(stream.session_id, stream))
         keeper = asyncio.create_task(stream.keep_checkpoints())
         try:
             failure = await self._answer(stream, context)
@@ -152,7 +153,12 @@ class Replies:
             raise
         if stream.is_lost:
             return  # another process has ended it, and told everybody
-        await self._ends.finish(self._end(stream, state), session_id=stream.session_id, in_reply_to=stream.in_reply_to)
+        await self._ends.finish(
+            self._end(stream, state),
+            session_id=stream.session_id,
+            in_reply_to=stream.in_reply_to,
+            continues=stream.continues,
+        )
 
     def _end(self, stream: ReplyStream, state: str, error: ErrorPayload | None = None) -> EndReply:
         return self._journal.end_reply(
@@ -168,7 +174,14 @@ class Replies:
         """Store how it failed, then tell every connection once. The text that had arrived is kept."""
         payload = failure.payload(self.accepted_actions())
         job = self._end(stream, ReplyPhase.PARTIAL if stream.text else ReplyPhase.FAILED, payload)
-        await self._ends.tell(failure, payload, job, session_id=stream.session_id, in_reply_to=stream.in_reply_to)
+        await self._ends.tell(
+            failure,
+            payload,
+            job,
+            session_id=stream.session_id,
+            in_reply_to=stream.in_reply_to,
+            continues=stream.continues,
+        )
 
     def accepted_actions(self) -> tuple[Action, ...]:
         """What the server would take now: another model can only be offered where there is one."""
@@ -181,6 +194,7 @@ class Replies:
 
         The message is shown to whoever is there, and its answer begins: sent again, it is a duplicate with a reply.
         """
+        continues: str | None = None
         if isinstance(job, Append) and not result.duplicate:
             draft, message_type = job.draft, "user_message"
             self._hub.broadcast(groups.of_session(result.session_id), frames.user_message(result, draft))
@@ -188,12 +202,18 @@ class Replies:
             if result.new_title:
                 self._hub.broadcast(groups.of_user(user_id), frames.titled(result.session_id, result.new_title))
         elif isinstance(job, Retry) and result.is_new:
-            user_id, ref, message_type = job.user_id, None, "retry"
+            user_id, ref, message_type, continues = job.user_id, None, "retry", result.continues
         else:
             return
         if result.reply_id is not None:
             route = RouteContext(Stage.REPLY, message_type=message_type, user_id=user_id, ref=ref)
-            self.start(result.reply_id, session_id=result.session_id, in_reply_to=result.message_id, route=route)
+            self.start(
+                result.reply_id,
+                session_id=result.session_id,
+                in_reply_to=result.message_id,
+                route=route,
+                continues=continues,
+            )
 
     # --- Tasks ---
 

@@ -39,7 +39,7 @@ class ReplyEnds:
         self._hub = hub
         self._journal = journal
 
-    async def finish(self, job: EndReply, *, session_id: str, in_reply_to: str) -> None:
+    async def finish(self, job: EndReply, *, session_id: str, in_reply_to: str, continues: str | None) -> None:
         """Tell every connection that a reply has ended without a failure, once that is stored.
 
         Where another process has ended it, that one tells.
@@ -55,6 +55,7 @@ class ReplyEnds:
             session_id=session_id,
             reply_id=job.reply_id,
             in_reply_to=in_reply_to,
+            continues=continues,
             content="",
             offset=len(job.text),
             metadata=protocol.DONE,
@@ -74,7 +75,14 @@ class ReplyEnds:
         return cast("Ended | None", job.future.result())
 
     async def tell(
-        self, failure: Failure, payload: ErrorPayload, job: EndReply, *, session_id: str, in_reply_to: str
+        self,
+        failure: Failure,
+        payload: ErrorPayload,
+        job: EndReply,
+        *,
+        session_id: str,
+        in_reply_to: str,
+        continues: str | None,
     ) -> None:
         """Tell every connection once how the reply failed, as soon as that is stored, or when it has taken too long.
 
@@ -97,7 +105,11 @@ class ReplyEnds:
                 failure.settle(None, deliveries=0)  # another process told, or the session is gone
                 return
             error = protocol.ErrorFrame(
-                session_id=session_id, reply_id=job.reply_id, in_reply_to=in_reply_to, error=payload
+                session_id=session_id,
+                reply_id=job.reply_id,
+                in_reply_to=in_reply_to,
+                continues=continues,
+                error=payload,
             )
             frame = _with_row(error, job, ended)
             if is_late:

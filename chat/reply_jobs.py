@@ -149,6 +149,7 @@ class ClaimOrphans(Job, eq=False, kw_only=True):
                         attempt=reply.attempt,
                         text=reply.text,
                         wants_stop=reply.stop_requested,
+                        continues=str(reply.continues) if reply.continues else None,
                     )
                 )
         return claimed

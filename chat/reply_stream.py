@@ -31,6 +31,7 @@ class ReplyStream:
     """The text of one running reply, and its way to the session's connections.
 
     Args:
+        continues: The reply from whose text this one goes on.
         adopt: Gets the task of a provider that does not end, and keeps it for as long as that takes.
 
     Attributes:
@@ -44,15 +45,16 @@ class ReplyStream:
         session_id: str,
         in_reply_to: str,
         *,
+        continues: str | None,
         hub: Hub,
         journal: Journal,
         threads: DatabaseThreads,
-        is_continued: bool,
         adopt: Callable[[asyncio.Task[None]], None],
     ) -> None:
         self.reply_id = reply_id
         self.session_id = session_id
         self.in_reply_to = in_reply_to
+        self.continues = continues
         self.text = ""
         self.figures = Figures()
         self._began = time.monotonic()
@@ -61,7 +63,6 @@ class ReplyStream:
         self._hub = hub
         self._journal = journal
         self._threads = threads
-        self._is_continued = is_continued
         self._adopt = adopt
         self._fresh: list[str] = []  # pieces that are not in `text` yet
         self._length = 0  # characters, those pieces included
@@ -146,12 +147,12 @@ class ReplyStream:
         self._adopt(task)
 
     def _request(self, backend: Choice, limit: int) -> ReplyRequest:
-        reply, messages = history.conversation(self.reply_id, limit)
+        reply, said = history.conversation(self.reply_id, limit)
         return ReplyRequest(
             model_id=backend.answering(reply.model_id),
-            turns=tuple(Turn(message.sender, message.content) for message in messages),
+            turns=tuple(Turn(sender, content) for sender, content in said),
             attempt=reply.attempt,
-            partial_text=history.latest_partial(reply.message_id) if self._is_continued else "",
+            partial_text=history.text_before(reply),
         )
 
     # --- Chunks ---
@@ -188,7 +189,7 @@ class ReplyStream:
             self._flush_timer = None
         self._gather()
         if self._sent < len(self.text) and not self.is_lost:
-            for chunk in frames.so_far(self.session_id, self.reply_id, self.in_reply_to, self.text, self._sent):
+            for chunk in frames.so_far(self.session_id, self, self.text, self._sent):
                 self._hub.broadcast(groups.of_session(self.session_id), chunk)
             self._sent = len(self.text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings as django_settings
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from chat import api_errors, conf, page_modules
+from chat import api_errors, conf, origins, page_modules
 from errors.exceptions import ChatError
 from errors.taxonomy import NOT_FOUND
 
@@ -26,7 +27,11 @@ from errors.taxonomy import NOT_FOUND
 @login_required(login_url="chat:login")
 def chat_page(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The chat, opened at one session if the address names it; whose it is, the API and the socket check."""
-    facts = {"page": _page_facts(request, session_id), "modules": page_modules.addresses()}
+    facts = {
+        "page": _page_facts(request, session_id),
+        "modules": page_modules.addresses(),
+        "chat_title": conf.chat().title,
+    }
     return render(request, "chat/page.html", facts)
 
 
@@ -42,6 +47,11 @@ def _page_facts(request: HttpRequest, session_id: UUID | None) -> dict[str, Any]
         "user_id": str(request.user.pk),
         "max_content_chars": settings.max_content_chars,
         "has_fault_commands": settings.fault_commands,
+        "title": settings.title,
+        "suggestions": settings.suggestions,
+        # Only where we do not see at once that it may: behind a proxy the browser alone knows the page's origin.
+        "allowed_origins": None if origins.is_own(request) else settings.allowed_origins,
+        "is_development": django_settings.DEBUG,
     }
 
 
@@ -49,6 +59,9 @@ class LoginView(auth_views.LoginView):
     template_name = "chat/login.html"
     redirect_authenticated_user = True
     next_page = "chat:page"  # unless a `next` of this site is given
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, chat_title=conf.chat().title)
 
 
 class LogoutView(auth_views.LogoutView):
@@ -61,7 +74,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     response: HttpResponse
     if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
         # Without the request: it asks for no session, and works when the database does not.
-        response = HttpResponse(render_to_string("chat/not_found.html", {"home_url": reverse("chat:page")}), status=404)
+        facts = {"home_url": reverse("chat:page"), "chat_title": conf.chat().title}
+        response = HttpResponse(render_to_string("chat/not_found.html", facts), status=404)
     else:
         response = api_errors.respond(request, ChatError(NOT_FOUND))
     patch_vary_headers(response, ["Accept"])

@@ -38,6 +38,7 @@ class ErrorPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     attempt: int | None = None
     field: str | None = None
     help_url: str | None = None
+    waits_for: str | None = None  # "reply": until one of the person's has ended
 
 
 @dataclass(slots=True)
@@ -115,6 +116,7 @@ class Failure:
             attempt=self.context.attempt,
             field=self.field,
             help_url=links.help_url(spec.code),
+            waits_for=spec.waits_for,
         )
 
     def settle(self, told: str | None, *, deliveries: int, drops: int = 0) -> None:

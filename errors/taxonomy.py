@@ -103,6 +103,7 @@ class ErrorSpec:
         actions: What the server would accept next, before it looks at the case at hand.
         close_code: WebSocket close code; only categories that close have one.
         name: Unique name of the spec; the code, unless two specs share a code.
+        waits_for: What has to end before it can go on, where it is not only time: "reply", one of the person's.
     """
 
     code: str
@@ -114,6 +115,7 @@ class ErrorSpec:
     actions: tuple[Action, ...] = ()
     close_code: int | None = None
     name: str = ""
+    waits_for: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -150,8 +152,11 @@ def _service(
     return ErrorSpec(code, Category.SERVICE, message, why, remedy, status, actions, name=name)
 
 
-def _rate_limit(code: str, message: Words, *, why: Words, remedy: Words, name: str = "") -> ErrorSpec:
-    return ErrorSpec(code, Category.RATE_LIMIT, message, why, remedy, 429, (Action.RETRY,), name=name)
+def _rate_limit(
+    code: str, message: Words, *, why: Words, remedy: Words, name: str = "", waits_for: str | None = None
+) -> ErrorSpec:
+    actions = (Action.RETRY,)
+    return ErrorSpec(code, Category.RATE_LIMIT, message, why, remedy, 429, actions, name=name, waits_for=waits_for)
 
 
 _RETRY_OR_SWITCH = (Action.RETRY, Action.SWITCH_MODEL)
@@ -298,7 +303,7 @@ TOO_MANY_REQUESTS = _rate_limit(
 TOO_MANY_ANSWERS = _rate_limit(
     "TOO_MANY_REQUESTS", _("Your other answers are still being written."),
     why=_("There is a limit on how many answers one person can have written at once."),
-    remedy=_("Wait until one of them is finished, or stop it."), name="TOO_MANY_ANSWERS",
+    remedy=_("Wait until one of them is finished, or stop it."), name="TOO_MANY_ANSWERS", waits_for="reply",
 )  # fmt: skip
 ALLOWANCE_USED_UP = _rate_limit(
     "TOO_MANY_REQUESTS", _("You have used up what you may ask for today."),

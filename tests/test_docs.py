@@ -241,6 +241,8 @@ def written(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list | tuple) and value:
+        return ",".join(value)
     return str(value) if value or value == 0 else "empty"
 
 

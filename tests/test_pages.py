@@ -183,8 +183,24 @@ class TestMarkup:
             assert "aria-label=" in attributes or re.sub("<.*?>", "", content).strip()
         assert 'placeholder="Write a message"' in html
 
+    @pytest.mark.parametrize("path", ["/chat/", "/chat/login/", "/chat/nowhere/"])
+    def test_has_the_name_that_is_set(self, people, client, configure, path):
+        configure(title="Ask <Ada>")
+        visitor = client if "login" in path else people("alice").client
+        html = visitor.get(path, HTTP_ACCEPT="text/html").content.decode()
+        assert re.search("<title>.*Ask &lt;Ada&gt;</title>", html)
+        assert "Switchboard" not in html.replace("How do I use Switchboard?", "")
+
+    @pytest.mark.parametrize(
+        ("host", "is_told"), [("testserver", False), ("localhost", False), ("localhost:8001", True)]
+    )
+    def test_hands_over_the_origins_where_its_own_is_not_among_them(self, eve, settings, host, is_told):
+        settings.ALLOWED_HOSTS = ["testserver", "localhost"]
+        facts = facts_of(eve.client.get(SESSION_URL, HTTP_HOST=host).content.decode())
+        assert facts["allowed_origins"] == (["http://testserver", "http://localhost"] if is_told else None)
+
     def test_hands_its_facts_to_the_scripts(self, eve, configure):
-        configure(fault_commands=False, max_content_chars=123)
+        configure(fault_commands=False, max_content_chars=123, title="Ask Ada", suggestions=("Why?", "Where to?"))
         facts = facts_of(eve.client.get(SESSION_URL).content.decode())
         assert facts == {
             "api_prefix": "/chat",
@@ -195,6 +211,10 @@ class TestMarkup:
             "user_id": eve.user_id,
             "max_content_chars": 123,
             "has_fault_commands": False,
+            "title": "Ask Ada",
+            "suggestions": ["Why?", "Where to?"],
+            "allowed_origins": None,
+            "is_development": False,
         }
         configure(fault_commands=True)
         facts = facts_of(eve.client.get("/chat/").content.decode())

@@ -54,7 +54,7 @@ _ANSWERS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("use", "switchboard", "begin", "work", "how"),
-        "Write below and press Enter; Shift+Enter makes a new line. While I answer you may go on writing, stop me, "
+        "Write below and send it. While I answer you may go on writing, stop me, "
         "close the tab or change to another device: the conversation is stored, and the answer goes on. Each message "
         "says what became of it. When something fails, the card below it says what to do and has a reference; whoever "
         "runs this server finds the whole story under it in the admin.",

@@ -16,6 +16,7 @@ LONG_CHARS = 100_000
 PIECE_CHARS = 800  # with the pause, 100 kB take under three seconds: much faster than any model
 PIECE_S = 0.02
 LOOP = "for number in range(10):\n    print(number, number ** 2)  # squares\n\n"
+PARTS = ("Here it is:\n\n```py\na = 1\n", "b = 2\n", "c = 3\n```\n\nThat **was** it.")
 EMOJI = "\U0001f44b\U0001f3fd \U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea e\u0301 \u6f22\u5b57 "
 
 
@@ -27,6 +28,7 @@ class ScriptedBackend(DemoBackend):
     falter                 breaks off after some words, then is unavailable; then answers
     break                  breaks off after some words; continues from there
     mute <times>           says nothing that often; then answers
+    parts                  writes `PARTS`, one at each attempt, if it is given those before; breaks off after each
     hold                   begins and then writes nothing more; continues from there
     """
 
@@ -36,6 +38,14 @@ class ScriptedBackend(DemoBackend):
             raise ChatError(LLM_OVERLOADED, retry_after_ms=int(words[2]))
         if words[:1] == ["mute"] and request.attempt <= int(words[1]):
             await asyncio.sleep(9)  # less than a provider may be silent
+            return
+        if words[:1] == ["parts"]:
+            assert request.partial_text == "".join(PARTS[: request.attempt - 1])
+            for line in PARTS[request.attempt - 1].splitlines(keepends=True):
+                yield line
+                await asyncio.sleep(PIECE_S)
+            if request.attempt < len(PARTS):
+                raise ChatError(REPLY_INTERRUPTED)
             return
         if words[:1] == ["hold"]:
             if request.partial_text:

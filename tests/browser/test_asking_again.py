@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.provider import PARTS
+
 
 def end_conversation(alice):
     alice.page.get_by_role("button", name="End conversation").click()
@@ -28,11 +30,64 @@ def test_an_answer_that_goes_on_offers_no_longer_to_go_on(alice, picture):
     picture(alice.page, "stopped")
     alice.offer("Continue").click()
     alice.expect_state(question, "Answered")
-    expect(alice.replies).to_have_count(2)
     for _ in range(2):
-        expect(alice.replies.first).to_contain_text("Stopped here")
-        expect(alice.replies.first.get_by_role("button")).to_have_count(1)  # copies it
+        expect(alice.replies).to_have_count(1)
+        expect(alice.replies).to_contain_text("This answer has begun and goes on.")
+        expect(alice.replies.locator(".message-meta")).to_contain_text("Continued")
+        expect(alice.replies).not_to_contain_text("Stopped here")
+        expect(alice.replies.get_by_role("button")).to_have_count(1)  # copies it
         alice.reload()
+
+
+def test_an_answer_in_several_parts_is_one_answer(site, alice, sign_in, picture):
+    """While it is written, when it breaks off again, when it is whole, on another device and after a reload."""
+    alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    alice.ask("parts", state="Answered in part")
+    phone = sign_in(site, "alice", path=f"/chat/s/{alice.session_id}/", viewport={"width": 390, "height": 800})
+    code = "a = 1\n"
+    for line, state in (("b = 2\n", "Answered in part"), ("c = 3\n", "Answered")):
+        for device in (alice, phone):
+            expect(device.replies).to_have_count(1)
+            expect(device.replies.locator(".code-block code")).to_have_text(code)
+            expect(device.replies).to_contain_text("Cut off here")
+        picture(alice.page, f"cut-off-{len(code)}")
+        alice.card.get_by_role("button", name="Continue").click()
+        code += line
+        expect(alice.replies.locator(".code-block code")).to_have_text(code)
+        alice.expect_state(alice.questions.last, state)
+    for device in (alice, phone):
+        for _ in range(2):
+            expect(device.replies).to_have_count(1)
+            expect(device.replies.locator(".code-block")).to_have_count(1)
+            expect(device.replies.locator(".code-block code")).to_have_text(code)
+            expect(device.replies.locator("strong")).to_have_text("was")
+            expect(device.replies.locator(".message-meta")).to_contain_text("Continued")
+            expect(device.card).to_have_count(0)
+            expect(device.past_failures.locator("summary")).to_have_text("Continued after 2 failures")
+            picture(device.page, f"continued-{device.page.viewport_size['width']}")
+            device.reload()
+    alice.replies.get_by_role("button", name="Copy this answer").click()
+    expect(alice.replies.get_by_role("status")).to_have_text("Copied")
+    assert alice.page.evaluate("navigator.clipboard.readText()") == "".join(PARTS)
+    assert [message["content"] for message in alice.stored()] == ["parts", *PARTS]
+
+
+def test_a_continuation_that_fails_can_be_continued(alice):
+    alice.ask("falter", state="Answered in part")
+    question = alice.questions.last
+    alice.card.get_by_role("button", name="Continue").click()
+    alice.expect_state(question, "Saved, no answer")
+    for _ in range(2):
+        expect(alice.replies).to_have_count(1)
+        expect(alice.replies).to_contain_text("The beginning of it,")
+        expect(alice.replies).to_contain_text("Cut off here")
+        expect(alice.card).to_have_attribute("data-code", "LLM_UNAVAILABLE")
+        expect(alice.offer("Continue")).to_be_visible()
+        alice.reload()
+    alice.offer("Continue").click()
+    alice.expect_state(question, "Answered")
+    expect(alice.replies).to_have_count(1)
+    expect(alice.replies).to_contain_text("The beginning of it,")
 
 
 def test_continue_says_what_it_does(wired):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.services.process import wait_until
@@ -103,3 +104,77 @@ def test_with_a_keyboard_enter_sends(alice):
     expect(alice.box).to_have_attribute("enterkeyhint", "send")
     alice.say("First")
     expect(alice.questions).to_have_count(1)
+
+
+class TestStop:
+    """While an answer is written, it can be stopped from where one writes, wherever one has scrolled to."""
+
+    @pytest.fixture
+    def writing(self, alice):
+        question = alice.say("hold")
+        expect(alice.replies.last).to_contain_text("This answer has begun")
+        return question
+
+    def buttons(self, alice):
+        stop = alice.page.get_by_role("button", name="Stop the answer")
+        return stop, alice.page.get_by_role("button", name="Send message")
+
+    def test_the_button_stops_and_then_sends_again(self, alice, writing, picture):
+        stop, send = self.buttons(alice)
+        expect(stop).to_be_visible()
+        expect(send).to_be_hidden()
+        picture(alice.page, "composer-stop")
+        stop.click()
+        alice.expect_state(writing, "Answer stopped")
+        expect(stop).to_be_hidden()
+        expect(send).to_be_visible()
+        expect(alice.box).to_be_focused()
+
+    def test_what_is_typed_meanwhile_can_be_sent(self, alice, writing, picture):
+        stop, send = self.buttons(alice)
+        alice.box.fill("Something else")
+        expect(stop).to_be_visible()
+        expect(send).to_be_enabled()
+        picture(alice.page, "composer-stop-and-send")
+        alice.box.press("Escape")
+        alice.expect_state(writing, "Answer stopped")
+        expect(alice.box).to_have_value("Something else")
+
+    def test_it_belongs_to_the_open_conversation(self, alice, writing):
+        stop, send = self.buttons(alice)
+        alice.start_new()
+        expect(stop).to_be_hidden()
+        expect(send).to_be_visible()
+        alice.page.keyboard.press("Escape")
+        alice.page.go_back()
+        expect(stop).to_be_visible()
+        alice.page.keyboard.press("Escape")
+        alice.expect_state(writing, "Answer stopped")
+
+    def test_escape_closes_what_is_in_front_first(self, alice, writing):
+        stop, _ = self.buttons(alice)
+        alice.page.get_by_role("button", name="End conversation").click()
+        alice.page.keyboard.press("Escape")
+        expect(alice.page.get_by_role("dialog")).to_have_count(0)
+        alice.page.get_by_role("button", name="More about").first.click()
+        alice.page.keyboard.press("Escape")
+        expect(alice.page.locator(".menu")).to_be_hidden()
+        alice.menu("hold", "Rename")
+        alice.page.keyboard.press("Escape")
+        expect(stop).to_be_visible()
+        alice.page.keyboard.press("Escape")
+        alice.expect_state(writing, "Answer stopped")
+
+    def test_two_clicks_to_send_do_not_stop_what_they_asked_for(self, alice):
+        stop, send = self.buttons(alice)
+        alice.box.fill("hold")
+        box = send.bounding_box()
+        place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        alice.page.mouse.click(*place)
+        expect(stop).to_be_visible()
+        assert stop.bounding_box() == box
+        alice.page.mouse.down(click_count=2)
+        alice.page.mouse.up(click_count=2)
+        expect(alice.replies.last).to_contain_text("This answer has begun")
+        stop.click()
+        alice.expect_state(alice.questions.last, "Answer stopped")

@@ -78,16 +78,15 @@ def test_a_slow_answer_can_be_stopped_and_continued(alice):
     alice.expect_state(question, "Answer stopped")
     alice.replies.last.get_by_role("button", name="Continue").click()
     alice.expect_state(question, "Answered")
-    expect(alice.replies).to_have_count(2)
+    expect(alice.replies).to_have_count(1)
 
 
 def test_a_broken_answer_goes_on_where_it_broke(alice):
     alice.ask("break", state="Answered in part")
     alice.card.get_by_role("button", name="Continue").click()
     alice.expect_state(alice.questions.last, "Answered")
-    expect(alice.replies).to_have_count(2)
-    expect(alice.replies.first).to_contain_text("The beginning of it,")
-    expect(alice.replies.last).to_contain_text("and this is the rest.")
+    expect(alice.replies).to_have_count(1)
+    expect(alice.replies).to_contain_text("The beginning of it, and this is the rest.")
 
 
 def test_an_answer_is_asked_for_again_at_the_time_that_was_told(alice):

@@ -139,3 +139,33 @@ def test_who_has_no_access_is_not_told_to_wait(wired):
     alice, wire = wired
     wire.cut(4503)
     alice.expect_state(alice.say("Hello?"), "Not sent")
+
+
+def test_a_message_beyond_three_answers_waits_for_one_of_them_and_is_refused_once(own_site, sign_in, picture):
+    alice = sign_in(own_site, "alice")
+    for number in range(3):
+        alice.expect_state(alice.say("hold"), "Saved")
+        expect(alice.replies).to_have_count(number + 1)
+        expect(alice.replies.last).to_contain_text("This answer has begun")
+    question = alice.say("Hello")
+    alice.expect_state(question, "Sent when another answer is finished")
+    expect(alice.card).to_have_count(0)
+    picture(alice.page, "waits-for-an-answer")
+    alice.expect_state(question, "Answered")  # nine seconds later; the server asks to come back after three
+    expect(alice.past_failures).to_be_hidden()
+    script = (
+        "from errors.models import RoutingFailure; from django.contrib.auth import get_user_model; "
+        "alice = get_user_model().objects.get(username='alice'); "
+        "print(RoutingFailure.objects.filter(user_id=alice.pk).count())"
+    )
+    assert own_site.manage("shell", "--no-imports", "--command", script).stdout.split() == ["1"]
+
+
+def test_a_message_that_waits_for_an_answer_can_be_taken_back(own_site, sign_in):
+    alice = sign_in(own_site, "alice")
+    for _ in range(3):
+        alice.expect_state(alice.say("hold"), "Saved")
+    alice.expect_state(alice.say("Hello"), "Sent when another answer is finished")
+    alice.offer("Edit").click()
+    expect(alice.box).to_have_value("Hello")
+    expect(alice.questions).to_have_count(3)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
@@ -23,6 +25,21 @@ from tests.waiting import in_time, until
 
 
 class TestReplies:
+    async def test_the_release_before_goes_on_writing_rows_while_it_is_replaced(self, alice, journal):
+        """It does not know the columns that are new."""
+        asked = await journal.append(draft(alice))
+        written, key = [field.column for field in Reply._meta.concrete_fields], uuid.uuid4()
+        names = ", ".join(name for name in written if name not in {"id", "continues"})
+
+        def insert():
+            value = key.hex if connection.vendor == "sqlite" else key
+            sql = f"INSERT INTO chat_reply (id, {names}) SELECT %s, {names} FROM chat_reply"  # noqa: S608
+            with connection.cursor() as cursor:
+                cursor.execute(sql, [value])
+
+        await sync_to_async(insert)()
+        assert [reply.continues for reply in await replies(message_id=asked.message_id)] == [None, None]
+
     async def test_three_at_once_are_three_on_two_processes(self, alice, journal, other_journal):
         results = await asyncio.gather(
             *((journal, other_journal)[n % 2].append(draft(alice, ref=f"r{n}")) for n in range(10)),

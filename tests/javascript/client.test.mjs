@@ -184,17 +184,11 @@ describe("refusals", () => {
     assert.equal(of("error").at(-1).error.outcome, "rejected");
   });
 
-  it("waits as long as it takes for answers that are being written, and no day for a new allowance", () => {
+  it("waits no day for a new allowance", () => {
     const { client, server, of } = startInSession(3);
-    server.push(userMessage(4, { reply: { reply_id: "r4", state: "pending" } }));
     const item = client.say({ content: "Hello", sessionId: SESSION });
-    const answering = { code: "TOO_MANY_REQUESTS", category: "rate_limit", actions: ["retry"], retry_after: 3_000 };
-    for (let round = 0; round < 10; round += 1) {
-      server.push(refusal(item.ref, answering));
-      clock.pass(3_000);
-    }
-    assert.equal(server.received("user_message").length, 11);
-    server.push(refusal(item.ref, { ...answering, retry_after: 7_200_000 }));
+    const used = { code: "TOO_MANY_REQUESTS", category: "rate_limit", actions: ["retry"], retry_after: 7_200_000 };
+    server.push(refusal(item.ref, used));
     assert.equal(of("error").at(-1).retryAt, undefined);
     assert.equal(client.pending(SESSION)[0].error.code, "TOO_MANY_REQUESTS");
   });
@@ -351,5 +345,81 @@ describe("stop, retry, model", () => {
     clock.pass(500);
     server.accept();
     assert.deepEqual([...server.received("stop"), ...server.received("model_select")].map(({ ref }) => ref), refs);
+  });
+});
+
+describe("more answers at once than one person may have", () => {
+  const full = {
+    code: "TOO_MANY_REQUESTS", category: "rate_limit", actions: ["retry"], retry_after: 3_000, waits_for: "reply",
+  };
+  const OTHERS = ["a", "b", "c"].map((letter) => SESSION.replace("1", letter));
+  const running = (server, ...seqs) =>
+    server.push(...seqs.map((seq) => userMessage(seq, { reply: { reply_id: `r${seq}`, state: "pending" } })));
+  const end = (server, id) =>
+    server.push({ type: "error", session_id: SESSION, reply_id: id, in_reply_to: `m${id.slice(1)}`, error: { code: "X" } });
+
+  it("waits without a word until one has ended, and says so", () => {
+    const { client, server, of } = startInSession(0);
+    running(server, 1, 2, 3);
+    const item = client.say({ content: "One more", sessionId: SESSION });
+    server.push(refusal(item.ref, full));
+    const [{ waitsForReply, retryAt }] = of("error");
+    assert.deepEqual([waitsForReply, retryAt], [true, undefined]);
+    assert.equal(client.pending(SESSION)[0].waitsForReply, true);
+    clock.pass(60_000);
+    server.push({ type: "heartbeat", top: {} });
+    assert.equal(server.received("user_message").length, 1);
+    end(server, "r2");
+    assert.equal(server.received("user_message").length, 2);
+    assert.equal(client.pending(SESSION)[0].waitsForReply, undefined); // on its way
+  });
+
+  it("lets one go for each that has ended, in the order in which they were refused", () => {
+    const { client, server } = startInSession(0);
+    running(server, 1, 2);
+    const items = OTHERS.map((sessionId) => client.say({ content: "One more", sessionId }));
+    for (const { ref } of items) server.push(refusal(ref, full));
+    const again = () => server.received("user_message").slice(3).map(({ ref }) => ref);
+    end(server, "r2");
+    assert.deepEqual(again(), [items[0].ref]);
+    server.push({ type: "heartbeat", top: {} });
+    assert.deepEqual(again(), [items[0].ref]);
+    end(server, "r1");
+    assert.deepEqual(again(), [items[0].ref, items[1].ref]);
+  });
+
+  it("asks later and later where the answers are those of another device", () => {
+    const { client, server } = startInSession(0);
+    const item = client.say({ content: "One more", sessionId: SESSION });
+    const waits = [3_000, 6_000, 12_000, 24_000, 48_000, 60_000, 60_000];
+    for (const [index, wait] of waits.entries()) {
+      server.push(refusal(item.ref, full));
+      clock.pass(wait - 1);
+      assert.equal(server.received("user_message").length, index + 1);
+      clock.pass(1);
+      assert.equal(server.received("user_message").length, index + 2);
+    }
+  });
+
+  it("is the same for another try of an answer", () => {
+    const { client, server } = startInSession(0);
+    running(server, 1, 2, 3);
+    client.retry("m0");
+    const [{ ref }] = server.received("retry");
+    server.push(refusal(ref, full));
+    clock.pass(30_000);
+    assert.equal(server.received("retry").length, 1);
+    end(server, "r1");
+    assert.equal(server.received("retry").length, 2);
+  });
+
+  it("is waited for by nobody who has given up", () => {
+    const { client, server } = startInSession(0);
+    running(server, 1);
+    const [first, second] = OTHERS.map((sessionId) => client.say({ content: "One more", sessionId }));
+    for (const { ref } of [first, second]) server.push(refusal(ref, full));
+    client.discard(first.ref);
+    end(server, "r1");
+    assert.deepEqual(server.received("user_message").slice(3).map(({ ref }) => ref), [second.ref]);
   });
 });

@@ -36,6 +36,33 @@ describe("what a text becomes", () => {
     it(JSON.stringify(text), () => assert.equal(html(text), expected));
   }
 
+  for (const [text, expected] of [
+    ["so \\(a^2\\, b_1 * c_2\\) is", '<p>so <span class="math" dir="ltr">\\(a^2\\, b_1 * c_2\\)</span> is</p>'],
+    ["$$x_1 < *y*$$ and *z*", '<p><span class="math" dir="ltr">$$x_1 &lt; *y*$$</span> and <em>z</em></p>'],
+    ["So:\n\\[\na \\\\\n- b\n\n= c\n\\]\nis", '<p>So:</p>\n<p class="math" dir="ltr">\\[\na \\\\\n- b\n\n= c\n\\]</p>\n<p>is</p>'],
+    ["$$\n- a\n$$", '<p class="math" dir="ltr">$$\n- a\n$$</p>'],
+    [
+      "1. a\n\n   $$\n   b\n   $$\n",
+      '<ol dir="auto">\n<li>\n<p>a</p>\n<p class="math" dir="ltr">$$\nb\n$$</p>\n</li>\n</ol>',
+    ],
+    ["\\[not a link\\] *a*", '<p><span class="math" dir="ltr">\\[not a link\\]</span> <em>a</em></p>'],
+    ["`\\(a\\)`", "<p><code>\\(a\\)</code></p>"],
+    // None of these is a formula.
+    ["$$ is the *process* in sh", "<p>$$ is the <em>process</em> in sh</p>"],
+    ["\\(never *closed*", "<p>(never <em>closed</em></p>"],
+    ["\\\\(a*b*c", "<p>\\(a<em>b</em>c</p>"],
+    ["it costs $5 or *$6*", "<p>it costs $5 or <em>$6</em></p>"],
+  ]) {
+    it(`leaves formulas alone: ${JSON.stringify(text)}`, () => assert.equal(html(text), expected));
+  }
+
+  it("does not cut into a formula that still grows", () => {
+    assert.equal(finishedLength("$$\na\n- b\n- c\n- d\n"), 0);
+    assert.equal(finishedLength("\\[\na\n\n- b\n\nc\n"), 0);
+    assert.equal(finishedLength("$$ is a process\n\nand\n\nmore\n"), "$$ is a process\n\n".length);
+    assert.equal(cutLength(`\\[\n${"a + b \\\\\n".repeat(400)}`).length, 0);
+  });
+
   it("gives room to the cells that hold lines of text", () => {
     const cells = html("| a |\n|--:|\n| short |\n| long enough to be read as a text |").match(/<t[hd](?!ead)[^>]*>/g);
     assert.deepEqual(cells, ['<th class="align-right">', '<td class="align-right">', '<td class="align-right prose">']);

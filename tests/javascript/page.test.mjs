@@ -50,6 +50,13 @@ describe("what was last known of a conversation", () => {
     assert.deepEqual(others, [answer, question(4)]);
   });
 
+  it("tells which answer a failed one was to continue", () => {
+    const histories = new Histories();
+    histories.keep({ session: { session_id: "s" }, messages: [question(1)], has_more: false });
+    histories.noteEnd({ session_id: "s", message_id: "m1", reply_id: "r2", state: "failed", text: "", continues: "r1" });
+    assert.equal(histories.get("s").messages[0].reply.continues, "r1");
+  });
+
   it("is forgotten of those that were opened long ago", () => {
     const histories = new Histories();
     for (let n = 0; n < 21; n += 1) histories.keep({ session: { session_id: `s${n}` }, messages: [], has_more: false });

@@ -172,3 +172,33 @@ describe("endings", () => {
     }
   });
 });
+
+describe("a reply that continues another", () => {
+  const one = { session_id: SESSION, reply_id: "r2", in_reply_to: "m1", continues: "r1" };
+
+  it("says so in everything that is told of it", () => {
+    const { client, server, of } = startInSession(0);
+    server.push(userMessage(1));
+    client.retry("m1", { mode: "continue" });
+    server.ack(server.received("retry").at(-1), 1, { message_id: "m1", reply_id: "r2", continues: "r1" });
+    server.push({ type: "loading", ...one }, chunk("more", 0, one), terminal("", 4, 4, one));
+    assert.deepEqual(of("reply").map(({ state, continues }) => [state, continues]), [
+      ["pending", "r1"],
+      ["streaming", "r1"],
+    ]);
+    assert.deepEqual(of("message").at(-1).reply, { reply_id: "r2", state: "complete", continues: "r1" });
+  });
+
+  it("says so when it fails", () => {
+    const { server, of } = startInSession(0);
+    server.push(userMessage(1), { type: "loading", ...one }, { type: "error", ...one, error: { code: "LLM_UNAVAILABLE" } });
+    const [{ state, continues }] = of("error");
+    assert.deepEqual([state, continues], ["failed", "r1"]);
+  });
+
+  it("says so when only its question tells of it", () => {
+    const { server, of } = startInSession(0);
+    server.push(userMessage(1, { reply: { reply_id: "r2", state: "streaming", continues: "r1" } }));
+    assert.equal(of("reply")[0].continues, "r1");
+  });
+});

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from pathlib import Path
 
 import pytest
 
+from chat.conf import ChatSettings
 from chat.llm import demo_answers
 from chat.llm.base import ReplyRequest, Turn
 from chat.llm.demo import DemoBackend
 from errors.exceptions import ChatError
 
-STRINGS = Path(__file__).resolve().parents[2] / "chat/static/chat/page/strings.js"
-
-
-def suggestions() -> list[str]:
-    found = re.search(r"\bsuggestions: \[(.+)\]", STRINGS.read_text())
-    assert found
-    return re.findall(r'"([^"]+)"', found[1])
-
 
 def test_each_suggestion_of_the_page_has_an_answer_of_its_own():
-    answers = {demo_answers.answer(question, is_brief=False) for question in suggestions()}
-    assert len(answers) == len(suggestions()) == 3
+    answers = {demo_answers.answer(question, is_brief=False) for question in ChatSettings().suggestions}
+    assert len(answers) == len(ChatSettings().suggestions) == 3
     assert demo_answers.answer("Zanzibar", is_brief=False) not in answers
 
 
@@ -41,7 +33,7 @@ def test_a_question_about_something_is_answered_about_it(question, word):
     assert word in demo_answers.answer(question, is_brief=False)
 
 
-@pytest.mark.parametrize("question", [*suggestions(), "hello", "Zanzibar"])
+@pytest.mark.parametrize("question", [*ChatSettings().suggestions, "hello", "Zanzibar"])
 def test_brief_is_one_sentence(question):
     brief = demo_answers.answer(question, is_brief=True)
     assert len(brief) < 160

@@ -21,6 +21,7 @@ class TestLimits:
         error = (await device.expect("error", ref="r3"))["error"]
         assert (error["code"], error["category"], error["recoverable"]) == ("TOO_MANY_REQUESTS", "rate_limit", True)
         assert 1 <= error["retry_after"] <= 120_000  # the minute before counts, too
+        assert "waits_for" not in error
         await device.send("ping", ref="p")
         await device.expect("pong", ref="p")
 
@@ -30,7 +31,7 @@ class TestLimits:
         ack = await device.say("/fault slow", ref="r1")
         await other.send("user_message", content="and this?", ref="r2")
         error = (await other.expect("error", ref="r2"))["error"]
-        assert (error["code"], error["outcome"]) == ("TOO_MANY_REQUESTS", "rejected")
+        assert (error["code"], error["outcome"], error["waits_for"]) == ("TOO_MANY_REQUESTS", "rejected", "reply")
         await device.send("stop", reply_id=ack["reply_id"])
         await device.expect("ai_response", state="stopped")
         await other.say("and this?", ref="r2")

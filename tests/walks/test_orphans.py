@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -86,7 +87,8 @@ class TestOrphans:
         device = await alice.connect()
         await device.send("resume", session_id=session_id, last_seq=1)
         await device.expect("resumed")
-        for chunk in frames.so_far(session_id, reply_id, question_id, "Half an answer", start=len("Half an ans")):
+        running = SimpleNamespace(reply_id=reply_id, in_reply_to=question_id, continues=None)
+        for chunk in frames.so_far(session_id, running, "Half an answer", start=len("Half an ans")):
             runtime.current().hub.broadcast(groups.of_session(session_id), chunk)
         frame = await device.expect("ai_response", reply_id=reply_id, metadata=protocol.DONE)
         assert (frame["state"], frame["offset"], frame["content"]) == ("stopped", 0, "Half an ans")

@@ -21,12 +21,14 @@
  * - `session`  {session_id, opener}: the server opened a session for the message with this ref
  * - `message`  {session_id, message_id, seq, sender, content, timestamp, client_ref?, in_reply_to?, reply?}: stored. An
  *              own message is told when the server has it (`client_ref` is the ref of `say`), a reply when it is whole.
- * - `reply`    {session_id, reply_id, in_reply_to, state, text, delta?}: a reply is announced ("pending"), grows
- *              ("streaming"; with `delta` the text was only appended to), or ended without a message.
- * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, state, text}; a request
- *              was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at `retryAt`
- *              (epoch ms) if that is there; or neither: it is about the connection, or about something sent that
- *              nobody waits for any more. Then there is nothing but the error, and a `ref` or `session_id` if it had one.
+ * - `reply`    {session_id, reply_id, in_reply_to, continues?, state, text, delta?}: a reply is announced ("pending"),
+ *              grows ("streaming"; with `delta` the text was only appended to), or ended without a message. One that
+ *              `continues` another goes on from its text: both are one answer. `reply` of a message says so, too.
+ * - `error`    {error, ...}, and one of: a reply ended in it {session_id, reply_id, message_id, continues?, state, text};
+ *              a request was refused {ref, request: its type, session_id?, message_id?}, and is repeated by itself at
+ *              `retryAt` (epoch ms) if that is there, or with `waitsForReply`, once another answer has ended; or neither:
+ *              it is about the connection, or about something sent that nobody waits for any more. Then there is nothing
+ *              but the error, and a `ref` or `session_id` if it had one.
  * - `resumed`  {session_id, from, to, top, recovered}; `recovered: false`: too much was missed, load the history again.
  * - `ack`      {request, ...}: a `stop`, `retry` or `model_select` was accepted
  * - `typing`, `notification`, `goodbye`: the frames
@@ -73,7 +75,7 @@ export class ChatClient extends EventTarget {
       settings,
       (frame) => this.#connection.send(frame),
       (sessionId) => this.#inbox.isResuming(sessionId), // what was missed may show that the server has the message
-      () => this.#inbox.isAnswering,
+      () => this.#inbox.running,
     );
     this.#inbox = new Inbox({
       emit: (type, detail) => this.#emit(type, detail),
@@ -145,7 +147,7 @@ export class ChatClient extends EventTarget {
 
   /**
    * Messages of a session (or of the conversation opened by this ref) that the server does not have yet. One that was
-   * refused has its `error`, and `retryAt` if it is sent again by itself.
+   * refused has its `error`, and `retryAt` or `waitsForReply` if it is sent again by itself.
    */
   pending(sessionIdOrOpener) {
     return this.#sender.pending(sessionIdOrOpener);
@@ -216,6 +218,7 @@ export class ChatClient extends EventTarget {
     else this.#inbox.receive(frame);
     if (frame.type === "resumed") this.#onAnswer(frame.ref);
     if (frame.type === "heartbeat") this.#sender.repeatOverdue();
+    this.#sender.releaseTurns();
   }
 
   #onAck(frame) {
@@ -226,7 +229,7 @@ export class ChatClient extends EventTarget {
     if (!request) return;
     const { type, message_id } = request.frame;
     const track = this.#inbox.track(frame.session_id);
-    if (type === "retry" && track) this.#inbox.openReply(track, { reply_id: frame.reply_id, in_reply_to: message_id });
+    if (type === "retry" && track) this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
     this.#emit("ack", { ...frame, request: type });
   }
 

@@ -21,7 +21,7 @@ import { Notices } from "./page/notices.js";
 import { Room } from "./page/room.js";
 import { SessionHead } from "./page/session_head.js";
 import { SessionList } from "./page/session_list.js";
-import { ModelPicker, TypingLine, announcer, endButton, wireSidebar } from "./page/shell.js";
+import { ModelPicker, TypingLine, announcer, endButton, wireSidebar, wireStopKey } from "./page/shell.js";
 import { strings } from "./page/strings.js";
 import { UnsentList } from "./page/unsent_list.js";
 
@@ -45,6 +45,7 @@ const activity = new Activity({
   onChange: (sessionId) => {
     sessions.showMark(sessionId);
     head.showUnread(activity.unreadCount, activity.unreadMark);
+    showStop();
   },
 });
 const histories = new Histories();
@@ -56,6 +57,7 @@ const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,
   onSend: (content) => room.messages.say(content),
   onChange: (text) => room.keepDraft(text),
+  onStop: () => stop(),
   onTyping: () => room.current.sessionId && client.typing(room.current.sessionId),
 });
 const notices = new Notices(find("notices"), () => composer.focus());
@@ -99,6 +101,7 @@ const historyView = new HistoryView(
 );
 const unsent = new UnsentList(find("unsent-list"), (opener) => room.startNew({ opener }));
 const head = new SessionHead({
+  siteTitle: facts.title,
   title: find("conversation-title"),
   conversation,
   composer,
@@ -129,6 +132,7 @@ const room = new Room({
   unsent,
   loginUrl,
   hasPointer,
+  showStop: () => showStop(),
   closeSidebar: wireSidebar({
     sidebar: find("sidebar"),
     backdrop: find("backdrop"),
@@ -139,6 +143,7 @@ const room = new Room({
   }),
 });
 
+wireStopKey({ sidebar: find("sidebar"), stop: () => stop() });
 listenTo(client, {
   activity,
   address,
@@ -155,6 +160,18 @@ listenTo(client, {
   typing,
   begin: (latest) => begin(latest),
 });
+
+client.addEventListener("state", () => showStop());
+
+/** What is being written in the conversation on the page can be stopped wherever the person has scrolled to. */
+function showStop() {
+  composer.isAnswering = client.state === "open" && activity.isWriting(room.current.sessionId);
+}
+
+function stop() {
+  if (client.state !== "open") return; // it would be asked for much later
+  for (const replyId of activity.writingIn(room.current.sessionId)) client.stop(replyId);
+}
 
 // --- Beginning, coming back, leaving ---
 
@@ -192,6 +209,14 @@ find("logout").addEventListener("submit", () => {
   storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
   drafts.forgetAll();
 });
+
+// Who signs in again in one tab has done so in all of them. This page's own form tokens are those of the old sign-in.
+const tabs = new BroadcastChannel("switchboard.tabs");
+tabs.addEventListener("message", ({ data }) => {
+  if (data?.signedIn === facts.user_id && line.needsSignIn) location.reload();
+});
+tabs.postMessage({ signedIn: facts.user_id });
+
 addEventListener("popstate", () => {
   if (!address.isOf(room.current)) showAddress();
 });
@@ -208,7 +233,16 @@ room.messages.list();
 if (hasBegun) showAddress();
 else setTimeout(() => begin(null), STATUS_PATIENCE_MS);
 sessions.load();
-client.connect();
+if (isAllowedHere()) client.connect();
+
+/** Whether a page of this origin may open a socket: if not, every try would be refused, and none says why. */
+function isAllowedHere() {
+  const { allowed_origins: allowed, is_development } = facts;
+  if (!allowed || allowed.includes(location.origin)) return true;
+  conversation.setConnection({ state: "closed" });
+  line.showRefused(is_development ? strings.wrongOrigin(location.origin, allowed) : strings.wrongAddress);
+  return false;
+}
 
 /** Some privacy settings forbid the storage. @param {"sessionStorage"|"localStorage"} kind */
 function storageOrNone(kind) {

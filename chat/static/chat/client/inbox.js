@@ -60,9 +60,9 @@ export class Inbox {
     return Boolean(this.#tracks.get(sessionId)?.resuming);
   }
 
-  /** Whether an answer is being written in a followed session. */
-  get isAnswering() {
-    return [...this.#tracks.values()].some((track) => track.open.size > 0);
+  /** The replies that are being written in followed sessions. */
+  get running() {
+    return new Set([...this.#tracks.values()].flatMap((track) => [...track.open.keys()]));
   }
 
   /** Ask for what was missed in every session; after each new connection. */
@@ -94,9 +94,9 @@ export class Inbox {
   }
 
   /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. */
-  openReply(track, { reply_id, in_reply_to }) {
+  openReply(track, { reply_id, in_reply_to, continues }) {
     const isNew = !track.open.has(reply_id);
-    const reply = track.reply({ reply_id, in_reply_to }, this.#client.now());
+    const reply = track.reply({ reply_id, in_reply_to, continues }, this.#client.now());
     if (reply && isNew) this.#emitReply(track, reply);
   }
 
@@ -148,7 +148,8 @@ export class Inbox {
       return;
     }
     track.end(frame.reply_id);
-    const reply = frame.reply ?? { reply_id: frame.reply_id, state: frame.state ?? "complete" };
+    const { reply_id, state = "complete", continues } = frame;
+    const reply = frame.reply ?? { reply_id, state, ...(continues && { continues }) };
     if (frame.seq === undefined) {
       this.#client.emit("reply", { ...pick(frame), state: reply.state, text: text.text });
     } else {
@@ -213,8 +214,9 @@ export class Inbox {
     return isNew;
   }
 
-  #emitReply(track, { reply_id, in_reply_to, state, text }, more = {}) {
-    this.#client.emit("reply", { session_id: track.sessionId, reply_id, in_reply_to, state, text: text.text, ...more });
+  #emitReply(track, reply, more = {}) {
+    const { state, text } = reply;
+    this.#client.emit("reply", { ...pick({ ...reply, session_id: track.sessionId }), state, text: text.text, ...more });
   }
 }
 
@@ -223,6 +225,7 @@ function isToldAgain(track, { seq, reply_id, in_reply_to }) {
   return seq === undefined && (track.isKnown(reply_id) || !(track.open.has(reply_id) || track.hasQuestion(in_reply_to)));
 }
 
-function pick({ session_id, reply_id, in_reply_to, timestamp }) {
-  return { session_id, reply_id, in_reply_to, timestamp };
+function pick({ session_id, reply_id, in_reply_to, continues, timestamp }) {
+  const facts = { session_id, reply_id, in_reply_to, continues, timestamp };
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }

@@ -42,7 +42,7 @@ export class Outbox {
 
   /**
    * Messages of one conversation that the server does not have yet, oldest first. What waits for its time has the
-   * `error` that it waits for, and `retryAt` (epoch ms).
+   * `error` that it waits for, and `retryAt` (epoch ms); or `waitsForReply`, whose time nobody knows.
    */
   of(conversation) {
     return this.#storedOf(conversation).map((item) => this.#told(item));
@@ -86,9 +86,15 @@ export class Outbox {
     return weighed(item, error);
   }
 
-  /** The server refused it for a while, and will be asked again at `notBefore`. */
+  /** The server refused it for a while, and will be asked again at `notBefore`; `Infinity`: until it is released. */
   postpone(ref, notBefore, error) {
     this.#sending.set(ref, { sentAt: null, tries: this.tries(ref) + 1, notBefore, error });
+  }
+
+  /** Its time has come, whenever that was to be. */
+  release(ref) {
+    const progress = this.#sending.get(ref);
+    if (progress) this.#sending.set(ref, { ...progress, notBefore: 0 });
   }
 
   /** What waits for its time waits for the person instead. @returns {boolean} whether it was not on its way again */
@@ -151,7 +157,9 @@ export class Outbox {
 
   #told(item) {
     const { sentAt, notBefore, error } = this.#progress(item.ref);
-    return sentAt === null && error ? { ...item, error: weighed(item, error), retryAt: notBefore } : item;
+    if (sentAt !== null || !error) return item;
+    const until = error.waits_for === "reply" ? { waitsForReply: true } : { retryAt: notBefore };
+    return { ...item, error: weighed(item, error), ...until };
   }
 
   #progress(ref) {

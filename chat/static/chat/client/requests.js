@@ -38,6 +38,12 @@ export class Requests {
     Object.assign(request, { sentAt: null, tries: request.tries + 1, notBefore });
   }
 
+  /** Its time has come, whenever that was to be. */
+  release(ref) {
+    const request = this.#byRef.get(ref);
+    if (request) request.notBefore = 0;
+  }
+
   /** What was sent before this time will be sent again. */
   forgetSent(before = Infinity) {
     for (const request of this.#byRef.values()) {

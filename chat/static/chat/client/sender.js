@@ -6,9 +6,11 @@
 
 import { Outbox } from "./outbox.js";
 import { Requests } from "./requests.js";
+import { Turns } from "./turns.js";
 
 const REPEATS_MAX = 3; // automatic repetitions after a refusal; then the person decides
 const PATIENCE_MS = 600_000; // nobody waits longer for a message to be sent by itself: the person decides when
+const UNHEARD_MAX_MS = 60_000; // between two questions whether answers that this client does not hear of have ended
 const ANSWER_DEADLINE_MS = 20_000; // what got no answer for so long is sent again; refs make that harmless
 
 export class Sender {
@@ -17,20 +19,20 @@ export class Sender {
   #options;
   #transmit;
   #isHeld;
-  #isAnswering;
+  #turns;
 
   /**
    * @param {object} options see `ChatClient`
    * @param {(frame: object) => boolean} transmit hand a frame to the connection; false if there is none
    * @param {(sessionId: string) => boolean} isHeld no message may go to this session now
-   * @param {() => boolean} isAnswering an answer to this person is being written
+   * @param {() => Set<string>} running replies to this person that are being written
    */
-  constructor(options, transmit, isHeld, isAnswering) {
+  constructor(options, transmit, isHeld, running) {
     this.#options = options;
     this.#outbox = new Outbox(options.storage, options.storageKey);
     this.#transmit = transmit;
     this.#isHeld = isHeld;
-    this.#isAnswering = isAnswering;
+    this.#turns = new Turns(running);
   }
 
   /** @returns {string} ref of the request */
@@ -60,27 +62,33 @@ export class Sender {
   }
 
   resend(ref) {
+    this.#turns.forget(ref);
     if (this.#outbox.revive(ref)) this.flush();
   }
 
   hold(ref) {
-    if (this.#outbox.hold(ref)) this.flush(); // the conversation's next message may go
+    if (!this.#outbox.hold(ref)) return;
+    this.#turns.forget(ref);
+    this.flush(); // the conversation's next message may go
   }
 
   /** The server has this message, or nobody wants it any more. @returns {import("./outbox.js").Item|undefined} */
   takeMessage(ref, sessionId) {
+    this.#turns.forget(ref);
     return this.#outbox.take(ref, sessionId);
   }
 
   /** @returns {import("./requests.js").Request|undefined} */
   takeRequest(ref) {
+    this.#turns.forget(ref);
     return this.#requests.take(ref);
   }
 
   /**
    * The server refused what was sent under a ref: repeat it later if the error says so, else give it up.
    *
-   * @returns {object} what it was about: {error, ref, request, session_id, message_id?, retryAt?}; {} if nothing of ours
+   * @returns {object} what it was about: {error, ref, request, session_id, message_id?, retryAt?, waitsForReply?}; {} if
+   *   nothing of ours
    */
   refuse(ref, told) {
     const request = this.#requests.get(ref);
@@ -88,17 +96,29 @@ export class Sender {
     if (!request && !item) return {};
     const error = item ? this.#outbox.weigh(ref, told) : told;
     const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
-    const retryAt = this.#repeatAt(error, request?.tries ?? this.#outbox.tries(ref));
+    const tries = request?.tries ?? this.#outbox.tries(ref);
+    const waitsForReply = error.waits_for === "reply" && Boolean(error.actions?.includes("retry"));
+    const retryAt = waitsForReply ? this.#turnAt(ref, error, tries) : this.#repeatAt(error, tries);
     if (retryAt) {
       (request ? this.#requests : this.#outbox).postpone(ref, retryAt, error);
-      setTimeout(() => this.flush(), error.retry_after);
+      if (retryAt < Infinity) setTimeout(() => this.flush(), retryAt - this.#options.now());
     } else if (request) {
       this.#requests.take(ref);
     } else {
       this.#outbox.refuse(ref, error);
     }
-    const about = { session_id, message_id, retryAt };
+    const about = { session_id, message_id, ...(waitsForReply ? { waitsForReply } : { retryAt }) };
     return { error, ref, request: type, ...Object.fromEntries(Object.entries(about).filter(([, value]) => value)) };
+  }
+
+  /** A reply may have ended: whoever waited for it may go. Cheap, and called for every frame. */
+  releaseTurns() {
+    const refs = this.#turns.takeFree();
+    for (const ref of refs) {
+      this.#requests.release(ref);
+      this.#outbox.release(ref);
+    }
+    if (refs.length) this.flush();
   }
 
   /** The connection is gone: what was on its way is sent again over the next one. */
@@ -138,9 +158,13 @@ export class Sender {
   #repeatAt(error, tries) {
     const isTimed = error.retry_after >= 1 && error.retry_after <= PATIENCE_MS;
     if (!error.actions?.includes("retry") || !isTimed) return null;
-    // Too many answers at once, perhaps: they end by themselves, however long that takes.
-    const waitsForAnswers = error.category === "rate_limit" && this.#isAnswering();
-    return tries < REPEATS_MAX || waitsForAnswers ? this.#options.now() + error.retry_after : null;
+    return tries < REPEATS_MAX ? this.#options.now() + error.retry_after : null;
+  }
+
+  /** When it is another answer's turn to end: when that is heard, or for answers elsewhere, later and later. */
+  #turnAt(ref, { retry_after }, tries) {
+    if (this.#turns.wait(ref)) return Infinity;
+    return this.#options.now() + Math.min((retry_after || 1_000) * 2 ** tries, UNHEARD_MAX_MS);
   }
 }
 

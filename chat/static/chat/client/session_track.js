@@ -4,6 +4,7 @@
  * @typedef {object} OpenReply
  * @property {string} reply_id
  * @property {string} in_reply_to message id of the user message it answers
+ * @property {string} [continues] reply id of the one from whose text it goes on
  * @property {"pending"|"streaming"} state
  * @property {ReplyText} text
  * @property {number} heardAt epoch ms of the last frame about it
@@ -99,12 +100,13 @@ export class SessionTrack {
    *
    * @returns {OpenReply|null}
    */
-  reply({ reply_id, in_reply_to }, now) {
+  reply({ reply_id, in_reply_to, continues }, now) {
     if (this.#ended.has(reply_id)) return null;
     if (!this.open.has(reply_id)) {
       this.open.set(reply_id, { reply_id, in_reply_to, state: "pending", text: new ReplyText() });
     }
     const reply = this.open.get(reply_id);
+    if (continues) reply.continues = continues;
     reply.heardAt = now;
     return reply;
   }

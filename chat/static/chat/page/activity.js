@@ -40,7 +40,12 @@ export class Activity {
   }
 
   isWriting(sessionId) {
-    return [...this.#writing.values()].includes(sessionId);
+    return this.writingIn(sessionId).length > 0;
+  }
+
+  /** @returns {string[]} the ids of the replies that are being written there */
+  writingIn(sessionId) {
+    return [...this.#writing].filter(([, id]) => id === sessionId).map(([replyId]) => replyId);
   }
 
   /** A running reply, or one that was stopped: that is no news for who stopped it. */

@@ -14,6 +14,7 @@ export class Composer {
   #form;
   #text;
   #send;
+  #stop;
   #hint;
   #usualHint;
   #maxChars;
@@ -27,11 +28,13 @@ export class Composer {
    * @param {(content: string) => void} options.onSend
    * @param {(text: string) => void} options.onChange the person has changed what is in the box
    * @param {() => void} options.onTyping
+   * @param {() => void} options.onStop
    */
-  constructor(form, { maxChars, onSend, onChange, onTyping }) {
+  constructor(form, { maxChars, onSend, onChange, onTyping, onStop }) {
     this.#form = form;
     this.#text = form.querySelector("textarea");
     this.#send = form.querySelector("button[type=submit]");
+    this.#stop = form.querySelector(".stop");
     this.#hint = form.querySelector(".composer-hint");
     this.#maxChars = maxChars;
     this.#enterSends = !matchMedia("(pointer: coarse)").matches || matchMedia("(any-pointer: fine)").matches;
@@ -45,6 +48,8 @@ export class Composer {
     });
     this.#text.addEventListener("change", () => onChange(this.#text.value)); // the focus has left it
     this.#text.addEventListener("keydown", (event) => this.#onKey(event));
+    // Not for the second click of two that were to send: the button has come to where the other one was.
+    this.#stop.addEventListener("click", ({ detail }) => detail > 1 || onStop());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(onSend);
@@ -73,6 +78,15 @@ export class Composer {
     if (this.#text.value === draft) return;
     this.#text.value = draft;
     this.#update();
+  }
+
+  /** Whether an answer is being written here: then it can be stopped, and where nothing is typed, only that. */
+  set isAnswering(isAnswering) {
+    if (this.#stop.hidden !== isAnswering) return;
+    const hadFocus = document.activeElement === this.#stop;
+    this.#stop.hidden = !isAnswering;
+    this.#update();
+    if (hadFocus) this.focus();
   }
 
   set hidden(isHidden) {
@@ -119,6 +133,7 @@ export class Composer {
     this.#hint.classList.toggle("is-needed", Boolean(count));
     this.#text.setAttribute("aria-invalid", String(isTooLong));
     this.#send.disabled = this.isEmpty || isTooLong;
+    this.#send.hidden = this.isEmpty && !this.#stop.hidden;
     this.#fit();
   }
 

@@ -10,6 +10,8 @@ export const SIGN_IN_CODES = new Set([4501, 4502]);
 const OWN_CLOSE = 1000;
 
 export class ConnectionLine {
+  /** Whether nothing goes on here without a new sign-in. */
+  needsSignIn = false;
   #element;
   #actions;
   #error = null; // of the connection itself; the close that follows belongs to it
@@ -46,6 +48,7 @@ export class ConnectionLine {
     clearTimeout(this.#patience);
     if (state === "open") {
       this.#error = null;
+      this.needsSignIn = false;
       this.#element.hidden = true;
       if (this.#said) this.#actions.announce(strings.connected);
       this.#said = "";
@@ -60,7 +63,13 @@ export class ConnectionLine {
 
   /** The HTTP API says that nobody is signed in. */
   showSignIn() {
+    this.needsSignIn = true;
     this.#say(strings.signInAgain, { error: this.#error }, this.#signInLink());
+  }
+
+  /** No socket can be opened from here, so none is tried. */
+  showRefused(words) {
+    this.#say(words);
   }
 
   #showWaiting(code, retryAt, heldUntil) {

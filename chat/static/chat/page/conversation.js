@@ -94,16 +94,16 @@ export class Conversation {
   }
 
   /** A reply ended in an error. @returns {number|null} epoch ms at which it is asked for again by itself */
-  failReply({ reply_id, message_id, state, text, error, timestamp }) {
+  failReply({ message_id, ...reply }) {
     const exchange = this.#exchangeOf(message_id);
-    exchange.setReply({ reply_id, state, text, error, timestamp, isFresh: true });
+    exchange.setReply({ ...reply, isFresh: true });
     return exchange.retryAt;
   }
 
   /** A message, or a request about one, was refused. @returns {boolean} whether it is shown here */
-  refuse({ ref, message_id, error, retryAt }) {
+  refuse({ ref, message_id, error, retryAt, waitsForReply }) {
     const exchange = this.#byRef.get(ref) ?? this.#byMessage.get(message_id);
-    exchange?.setRefusal(error, retryAt);
+    exchange?.setRefusal(error, { retryAt, waitsForReply });
     this.#refreshPending();
     return Boolean(exchange);
   }
@@ -139,8 +139,8 @@ export class Conversation {
   #addAnswer(message, isFresh) {
     const { content, timestamp, reply = {} } = message;
     const exchange = this.#exchangeOf(message.in_reply_to ?? message.message_id, message.seq);
-    const { reply_id = message.message_id, state = "complete", error } = reply;
-    exchange.setReply({ reply_id, state, error, text: content, timestamp, isFresh });
+    const { reply_id = message.message_id, state = "complete", error, continues } = reply;
+    exchange.setReply({ reply_id, state, error, continues, text: content, timestamp, isFresh });
   }
 
   /** The exchange of a question; a place for it if the question itself is not loaded. */

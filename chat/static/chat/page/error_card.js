@@ -37,6 +37,12 @@ export function errorCard(error, handlers = {}, facts = {}) {
   );
 }
 
+/** What can be done about a message that only waits. */
+export function takeBack({ onEdit, onRemove }) {
+  const actions = [action(strings.edit, "edit", onEdit), action(strings.remove, "delete", onRemove)];
+  return h("div", { class: "take-back" }, ...actions);
+}
+
 function repetition(retryAt, doing) {
   const line = h("p", { class: "error-outcome" });
   const say = (text) => (line.textContent = text);
@@ -53,7 +59,7 @@ function actionRow(error, handlers, retryAt, notBefore) {
     [mayAsk, handlers.onRetry, () => retryButton(handlers.onRetry, notBefore)],
     [retryAt, handlers.onCancel, () => until(retryAt, action(strings.cancelRepetition, "close", handlers.onCancel))],
     [mayResend, handlers.onSendAgain, () => action(strings.sendAgain, "retry", handlers.onSendAgain)],
-    [actions.has("switch_model"), handlers.onModel, () => action(strings.chooseModel, "down", handlers.onModel)],
+    [actions.has("switch_model"), handlers.onModel, () => action(strings.chooseModel, "swap", handlers.onModel)],
     [actions.has("new_session"), handlers.onNew, () => action(strings.newConversation, "plus", handlers.onNew)],
     [true, handlers.onEdit, () => until(retryAt, action(strings.edit, "edit", handlers.onEdit))],
     [true, handlers.onRemove, () => until(retryAt, action(strings.remove, "delete", handlers.onRemove))],

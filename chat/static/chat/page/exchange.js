@@ -1,7 +1,7 @@
 /** One question of the person, with the answers to it: what became of it, and what can be done about it. */
 
 import { h } from "./dom.js";
-import { errorCard } from "./error_card.js";
+import { errorCard, takeBack } from "./error_card.js";
 import { QuestionView } from "./message_view.js";
 import { PastFailures } from "./past_failures.js";
 import { Replies } from "./replies.js";
@@ -16,7 +16,7 @@ export class Exchange {
   /** What the person wrote; null while only an answer to it is loaded. */
   question = null;
   #view = null;
-  #refusal = null; // {error, retryAt}: the question itself, or a request about it, was refused
+  #refusal = null; // {error, retryAt, waitsForReply}: the question itself, or a request about it, was refused
   #past = new PastFailures();
   #replies;
   #actions;
@@ -48,20 +48,21 @@ export class Exchange {
       this.#view = new QuestionView(this.#past.element);
       this.element.prepend(this.#view.element);
     }
-    const { seq, error, retryAt = null } = message;
+    const { seq, error, retryAt = null, waitsForReply = false } = message;
+    const refusal = { error, retryAt, waitsForReply };
     if (seq !== undefined) this.seq = seq;
     if (seq !== undefined || !error) this.#refusal = null;
-    else if (!isSame(this.#refusal, { error, retryAt })) this.#refusal = { error, retryAt };
-    this.#note(this.#refusal?.error);
+    else if (!isSame(this.#refusal, refusal)) this.#refusal = refusal;
+    this.#noteRefusal();
     this.#view.show({ content: this.question.content, timestamp: message.timestamp ?? message.created_at });
     this.refresh();
   }
 
   /** The question, or a request about it, was refused. */
-  setRefusal(error, retryAt = null) {
+  setRefusal(error, { retryAt = null, waitsForReply = false } = {}) {
     this.#replies.cancel();
-    this.#refusal = { error, retryAt };
-    this.#note(error);
+    this.#refusal = { error, retryAt, waitsForReply };
+    this.#noteRefusal();
     this.refresh();
   }
 
@@ -88,10 +89,10 @@ export class Exchange {
 
   /** Whether the messages typed after this one have to wait for it. */
   get holdsOthers() {
-    if (this.isStored) return false;
-    const { error, retryAt } = this.#refusal ?? {};
+    if (!this.question || this.isStored) return false;
+    const { error, retryAt, waitsForReply } = this.#refusal ?? {};
     // What may have opened a session or not keeps the next message from opening another one.
-    return !error || Boolean(retryAt) || (error.outcome === "unknown" && !this.question.session_id);
+    return !error || Boolean(retryAt || waitsForReply) || (error.outcome === "unknown" && !this.question.session_id);
   }
 
   /** Show everything as it stands now; also when the connection came or went. */
@@ -112,6 +113,11 @@ export class Exchange {
     this.#past.note(error, { isAboutSending: !this.isStored });
   }
 
+  /** To have to wait for another answer is no failure. */
+  #noteRefusal() {
+    if (!this.#refusal?.waitsForReply) this.#note(this.#refusal?.error);
+  }
+
   #showQuestion() {
     if (!this.#view) return;
     this.#view.showState(this.#state());
@@ -121,7 +127,12 @@ export class Exchange {
       this.#view.showCard();
       return;
     }
-    const { error } = this.#refusal;
+    const { error, waitsForReply } = this.#refusal;
+    if (waitsForReply) {
+      const { onEdit, onRemove } = this.isStored ? {} : this.#handlers();
+      this.#view.showCard(onEdit && (() => takeBack({ onEdit, onRemove })), ["waits", Boolean(onEdit)]);
+      return;
+    }
     const handlers = this.isStored ? this.#replies.handlers() : this.#handlers();
     const facts = this.isStored ? { retryAt: this.#refusal.retryAt, tellsOutcome: false } : this.#facts();
     const make = () => errorCard(error, handlers, facts);
@@ -129,12 +140,16 @@ export class Exchange {
   }
 
   #state() {
+    const waitsForReply = this.#refusal?.waitsForReply;
+    if (this.isStored && waitsForReply) return "askedLater";
     if (this.isStored) return QUESTION_STATES[this.#replies.newest?.state ?? this.question.reply?.state] ?? "saved";
     const { isOpen, isClosed, needsSignIn, isBehind } = this.#circumstances;
     const { error, retryAt } = this.#refusal ?? {};
-    if (error && (!retryAt || error.outcome === "unknown")) return REFUSED_STATES[error.outcome] ?? "rejected";
+    const isDecided = error && !waitsForReply && (!retryAt || error.outcome === "unknown");
+    if (isDecided) return REFUSED_STATES[error.outcome] ?? "rejected";
     if (isClosed) return needsSignIn ? "signedOut" : "rejected";
     if (!isOpen) return "waiting";
+    if (waitsForReply) return "queued";
     if (error) return "repeating";
     return isBehind(this) ? "behind" : "sending";
   }
@@ -162,7 +177,7 @@ export class Exchange {
 }
 
 /** Whether a refusal tells nothing new: its card stays, with the focus in it. */
-function isSame(refusal, { error, retryAt }) {
-  if (refusal?.retryAt !== retryAt) return false;
+function isSame(refusal, { error, retryAt, waitsForReply }) {
+  if (refusal?.retryAt !== retryAt || refusal.waitsForReply !== waitsForReply) return false;
   return refusal.error.reference === error.reference && refusal.error.outcome === error.outcome;
 }

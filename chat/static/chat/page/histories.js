@@ -26,9 +26,9 @@ export class Histories {
   }
 
   /** An answer ended without a message of its own, which is told at the question it belongs to. */
-  noteEnd({ session_id, message_id, reply_id, state, error, text }) {
+  noteEnd({ session_id, message_id, reply_id, state, error, text, continues }) {
     const messages = this.#kept.get(session_id)?.messages;
-    if (messages) setReply(messages, message_id, { reply_id, state, error, text });
+    if (messages) setReply(messages, message_id, { reply_id, state, error, text, ...(continues && { continues }) });
   }
 
   /** @returns {object|null} {session, messages in their order, has_more}; null of a conversation that is not kept */

@@ -63,7 +63,7 @@ export function listenTo(client, page) {
   });
 
   listen("error", (detail) => {
-    const { error, request, session_id, reply_id, retryAt } = detail;
+    const { error, request, session_id, reply_id, retryAt, waitsForReply } = detail;
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
     if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
@@ -75,12 +75,15 @@ export function listenTo(client, page) {
       if (isHere) repeatedAt = conversation.failReply(detail);
     } else if (request && conversation.refuse(detail)) {
       // Told at the message.
+    } else if (waitsForReply) {
+      return; // it goes on by itself
     } else if (request && isHere) {
       room.showError(error, { onRetry: request === "resume" && (() => retryResume(session_id)) }, { retryAt });
     } else if (!retryAt) {
       tellElsewhere(detail, isHere);
     }
-    if (isHere) announceError(detail, repeatedAt);
+    if (isHere && waitsForReply) announce(strings.states[request === "user_message" ? "queued" : "askedLater"]);
+    else if (isHere) announceError(detail, repeatedAt);
   });
 
   listen("ack", ({ request, session_id }) => {

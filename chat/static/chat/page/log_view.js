@@ -27,12 +27,15 @@ export class LogView {
     jump.append(icon("down"), strings.latest);
     jump.addEventListener("click", () => this.scrollToEnd());
     log.replaceChildren(this.#top, this.#welcome, this.list, this.#notice);
+    log.addEventListener("blur", () => log.classList.remove("is-given-focus"));
     log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     const observer = new ResizeObserver(() => this.#isFollowing && this.scrollToEnd());
     for (const element of [log, this.list, this.#notice]) observer.observe(element);
   }
 
+  /** Given to it, not asked for: it has no outline then, which would be that of all that is read. */
   focus() {
+    this.#log.classList.add("is-given-focus");
     this.#log.focus({ preventScroll: true });
   }
 

@@ -5,11 +5,13 @@
  */
 
 import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
+import { math } from "./markdown_math.js";
 
 const ADDRESS = /^(?:https?:\/\/|mailto:)/i; // what a link may lead to
 const HEADINGS_FROM = 2; // the page's own title is the h1
 
 const markdown = new MarkdownIt({ html: false, linkify: true, breaks: true });
+markdown.use(math);
 markdown.validateLink = (url) => ADDRESS.test(url.trim());
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false }); // "main.py" is no link
 
@@ -116,7 +118,7 @@ export function undefinedLabels(text, { references }) {
 /** The block structure of a text: its top-level blocks, and those directly inside a list. */
 function blocksOf(text) {
   const tokens = [];
-  markdown.block.parse(text, markdown, { references: {} }, tokens);
+  markdown.block.parse(text, markdown, { references: {}, isGrowing: true }, tokens);
   const starts = (wanted) => tokens.filter(({ map, level, nesting }) => map && level === wanted && nesting >= 0);
   return { blocks: starts(0), items: starts(1).filter(({ type }) => type === "list_item_open") };
 }
@@ -151,6 +153,7 @@ export function cutLength(text, number = null) {
   const { blocks, items } = blocksOf(text);
   const type = blocks[0]?.type ?? "";
   const at = (length, more = {}) => ({ length, repeat: "", number: null, ...more });
+  if (type === "math_block") return at(0);
   if (text.length < (type === "paragraph_open" ? LONG_PARAGRAPH_CHARS : LONG_CHARS)) return at(0);
   if (type.endsWith("_list_open")) {
     const index = items.findLastIndex(({ map }) => map[0] > 0 && map[0] <= lines.length - 2);

@@ -60,6 +60,10 @@ export class MarkdownView {
 
   /** More of the text; it appears in a moment. */
   append(text) {
+    if (this.#isWhole) {
+      this.show(this.#source + text, { isWhole: false });
+      return;
+    }
     this.#source += text;
     this.#arrived += text;
     this.#isWhole = false;
@@ -68,7 +72,10 @@ export class MarkdownView {
 
   /** The text as it is now. What is shown of it already stays. @param {boolean} isWhole nothing will follow */
   show(text, { isWhole = true } = {}) {
-    if (!text.startsWith(this.#source)) this.#clear();
+    // What was the end is none any more: code that was closed there may go on.
+    const goesOn = this.#isWhole && !(isWhole && text === this.#source);
+    if (goesOn) this.element.style.minHeight = `${this.element.offsetHeight}px`; // nothing jumps while it is made anew
+    if (goesOn || !text.startsWith(this.#source)) this.#clear();
     this.#arrived += text.slice(this.#source.length);
     this.#source = text;
     this.#isWhole = isWhole;
@@ -102,6 +109,7 @@ export class MarkdownView {
     }
     while (this.#lateLinks.hasWork && hasTime()) this.#lateLinks.renderOne(this.#context);
     if (this.#arrived || this.#lateLinks.hasWork) this.#timer = setTimeout(() => this.#work(), 0);
+    else this.element.style.minHeight = "";
   }
 
   #finishBlocks() {

@@ -14,6 +14,8 @@ const STATE_ICONS = {
   signedOut: "sending",
   repeating: "sending",
   behind: "sending",
+  queued: "sending",
+  askedLater: "sending",
   saved: "saved",
   answered: "answered",
   partial: "partial",
@@ -23,27 +25,47 @@ const STATE_ICONS = {
   unknown: "failed",
 };
 
+const LONG_CHARS = 1_500; // about twenty lines
+const LONG_LINES = 20;
+
 export class QuestionView {
   #state = h("span", { class: "message-state" });
   #time = h("time", {});
   #card = new CardSlot();
+  #unfold = button({ text: strings.unfold, className: "button quiet small unfold", onClick: () => this.#fold(this.#unfold.ariaExpanded === "true") });
+  #content = "";
 
   /** @param {HTMLElement} past what went wrong before and was made good */
   constructor(past) {
     this.text = h("div", { class: "message-text", dir: "auto" });
+    this.#unfold.hidden = true;
+    const copy = copyButton({ label: strings.copyQuestion, text: () => this.#content, element: this.text });
     this.element = h(
       "article",
       { class: "message question", "aria-label": strings.you },
       this.text,
-      h("p", { class: "message-meta" }, this.#time, this.#state),
+      this.#unfold,
+      h("p", { class: "message-meta" }, this.#time, this.#state, h("span", { class: "message-tools" }, copy)),
       past,
       this.#card.element,
     );
   }
 
   show({ content, timestamp }) {
-    if (this.text.textContent !== content) this.text.replaceChildren(...ownText(content));
+    if (this.#content !== content) {
+      this.#content = content;
+      this.text.replaceChildren(...ownText(content));
+      this.#fold(isLong(content));
+    }
     showTime(this.#time, timestamp);
+  }
+
+  /** Of a long text only the beginning is shown until somebody wants to read on. */
+  #fold(isFolded) {
+    this.text.classList.toggle("is-folded", isFolded);
+    this.#unfold.lastChild.textContent = isFolded ? strings.unfold : strings.fold;
+    this.#unfold.hidden = !isLong(this.#content);
+    this.#unfold.ariaExpanded = String(!isFolded);
   }
 
   /** @param {keyof typeof strings.states} state */
@@ -98,29 +120,37 @@ export class ReplyView {
     if (this.#shown === words) return;
     this.#shown = words;
     this.element.setAttribute("aria-busy", "true");
+    this.#meta.replaceChildren(); // it goes on from an end that it had
     const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
     const stop = { text: strings.stop, iconName: "stop", className: "button small", onClick: this.onStop };
     this.#progress.replaceChildren(h("span", {}, words), dots, ...(canStop ? [button(stop)] : []));
   }
 
   /** It has ended; `note` says how, if not well, and the handlers let it go on or begin anew. */
-  showEnd({ note = null, timestamp = null, onContinue = null, onRetry = null } = {}) {
-    const shown = ["ended", note, timestamp, Boolean(onContinue), Boolean(onRetry)].join();
+  showEnd({ note = null, isContinued = false, timestamp = null, onContinue = null, onRetry = null } = {}) {
+    const shown = ["ended", note, isContinued, timestamp, Boolean(onContinue), Boolean(onRetry)].join();
     if (this.#shown === shown) return; // what has the focus keeps it
     this.#shown = shown;
     this.element.removeAttribute("aria-busy");
     this.#progress.replaceChildren();
     if (timestamp) showTime(this.#time, timestamp);
+    const mark = { class: "message-state", title: strings.continuedExplained };
+    const continued = isContinued && h("span", mark, icon("forward"), strings.continued);
     const words = note && h("span", { class: "message-state" }, icon("partial"), note);
     const more = [onContinue && continueButton(onContinue), onRetry && retryButton(onRetry)];
     const copy = timestamp && h("span", { class: "message-tools" }, this.#copy);
-    this.#meta.replaceChildren(...[timestamp && this.#time, words, ...more, copy].filter(Boolean));
+    this.#meta.replaceChildren(...[timestamp && this.#time, continued, words, ...more, copy].filter(Boolean));
   }
 
   /** See `CardSlot.show`. */
   showCard(make, key) {
     this.#card.show(make, key);
   }
+}
+
+/** Whether a person's text is a wall of it. */
+function isLong(content) {
+  return content.length > LONG_CHARS || content.split("\n", LONG_LINES + 1).length > LONG_LINES;
 }
 
 /** Where the card of a failure is shown, if there is one. */

@@ -1,7 +1,8 @@
 /**
  * The answers to one question: what is known of each, how it is shown, and when another one is asked for.
  *
- * A retry brings another answer; the newest one says how the question stands.
+ * A retry brings another answer; the newest one says how the question stands. One that goes on from another is shown in
+ * the same place, as one text.
  */
 
 import { errorCard } from "./error_card.js";
@@ -12,8 +13,8 @@ import { strings } from "./strings.js";
 const RUNNING = new Set(["pending", "streaming"]);
 
 export class Replies {
-  #byId = new Map(); // reply_id -> {state, error?, hasText, notBefore, timestamp?, view}; the newest one is the last
-  #isContinued = false; // whether the newest answer was asked to go on from the one before it
+  // reply_id -> {state, error?, continues?, text, notBefore, timestamp?, view, ownView}; the newest one is the last
+  #byId = new Map();
   #repetition = new Repetition();
   #element;
   #question;
@@ -47,25 +48,28 @@ export class Replies {
 
   /** What has come of asking again. @returns {"asked"|"answered"|"continued"} */
   get outcome() {
-    const { state } = this.newest ?? {};
+    const { state, continues } = this.newest ?? {};
     if (state !== "complete" && state !== "stopped") return "asked";
-    return this.#isContinued ? "continued" : "answered";
+    return continues ? "continued" : "answered";
   }
 
   /**
-   * @param {object} reply {reply_id, state, text?, delta?, error?, timestamp?, isFresh?}
+   * @param {object} reply {reply_id, state, text?, delta?, error?, continues?, timestamp?, isFresh?}
    * @returns {boolean} whether anything but its text is new
    */
-  set({ reply_id, state, text, delta, error, timestamp, isFresh = false }) {
+  set({ reply_id, state, text, delta, error, continues, timestamp, isFresh = false }) {
     const reply = this.#byId.get(reply_id) ?? this.#add(reply_id, isFresh);
-    const isRunning = RUNNING.has(state);
-    if (delta !== undefined) reply.view.append(delta);
-    else if (text !== undefined) reply.view.show(text, { isWhole: !isRunning });
-    reply.hasText = delta !== undefined || Boolean(text ?? reply.hasText);
-    if (delta !== undefined && reply.state === state) return false;
-    Object.assign(reply, { state, error, timestamp: timestamp ?? reply.timestamp });
+    const { text: before, view } = reply;
+    const wasState = reply.state;
+    Object.assign(reply, { state, text: text ?? before, continues: continues ?? reply.continues });
+    this.#join();
+    const isOnlyMore = delta !== undefined && reply.view === view && reply.text === before + delta;
+    if (isOnlyMore) reply.view.append(delta);
+    else if (text !== undefined) this.#showText(reply.view);
+    if (isOnlyMore && wasState === state) return false;
+    Object.assign(reply, { error, timestamp: timestamp ?? reply.timestamp });
     reply.notBefore = isFresh ? Date.now() + (error?.retry_after ?? 0) : 0; // known only from what has just happened
-    this.#repetition.consider({ state, error, isFresh }, () => this.#retry());
+    this.#repetition.consider({ state, error, isFresh }, () => this.#retry(reply.continues && "continue"));
     return true;
   }
 
@@ -84,14 +88,16 @@ export class Replies {
 
   /** Show all of them as they stand now. @param {boolean} hasRefusal a request about the question was refused since */
   show(hasRefusal) {
-    for (const reply of this.#byId.values()) {
+    for (const view of new Set([...this.#byId.values()].map((reply) => reply.view))) {
+      const parts = this.#partsOf(view);
+      const reply = parts.at(-1);
       const isRunning = RUNNING.has(reply.state);
       const isOver = reply !== this.newest && !isRunning;
-      if (isRunning) reply.view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
-      else reply.view.showEnd(this.#ending(reply, isOver || hasRefusal));
+      if (isRunning) view.showProgress(this.#progressWords(reply), { canStop: this.#circumstances.isOpen });
+      else view.showEnd(this.#ending(parts, isOver || hasRefusal));
       // What became of a retry is newer than what it was about.
       this.#showCard(reply, reply.error && !isOver && !hasRefusal);
-      reply.view.element.hidden = isOver && !reply.hasText; // a failure that a retry has answered
+      view.element.hidden = isOver && !parts.some(({ text }) => text); // a failure that a retry has answered
     }
   }
 
@@ -100,8 +106,8 @@ export class Replies {
     const { chooseModel, startNew } = this.#actions;
     const { isEnded, isClosed } = this.#circumstances;
     const canAsk = this.#question()?.message_id && !isEnded && !isClosed;
-    const { state, hasText } = this.newest ?? {};
-    const canContinue = canAsk && hasText && (state === "partial" || state === "stopped");
+    const { state, view } = this.newest ?? {};
+    const canContinue = canAsk && state !== "complete" && this.#partsOf(view).some(({ text }) => text);
     return {
       onRetry: canAsk && (() => this.#retry()),
       onContinue: canContinue && (() => this.#retry("continue")),
@@ -111,19 +117,52 @@ export class Replies {
   }
 
   #add(replyId, isFresh) {
-    const reply = { state: "pending", view: new ReplyView(() => this.#actions.stop(replyId)) };
+    const ownView = new ReplyView(() => this.#stop(ownView));
+    const reply = { state: "pending", text: "", view: ownView, ownView };
     const entries = [...this.#byId];
     // The history tells the newest answer with the question, and older ones that left a text after it.
     const isOlder = !isFresh && entries.at(-1)?.[0] === this.#question()?.reply?.reply_id && entries.length > 0;
-    if (isOlder) this.newest.view.element.before(reply.view.element);
-    else this.#element.append(reply.view.element);
-    entries.splice(isOlder ? -1 : entries.length, 0, [replyId, reply]);
+    const isBegun = ([, { continues }]) => continues === replyId; // what goes on from it was loaded before
+    const index = entries.some(isBegun) ? entries.findIndex(isBegun) : entries.length - (isOlder ? 1 : 0);
+    if (index < entries.length) entries[index][1].view.element.before(ownView.element);
+    else this.#element.append(ownView.element);
+    entries.splice(index, 0, [replyId, reply]);
     this.#byId = new Map(entries);
     return reply;
   }
 
+  // --- Answers in several parts ---
+
+  #join() {
+    const changed = new Set();
+    for (const reply of this.#byId.values()) {
+      const view = this.#byId.get(reply.continues)?.view ?? reply.ownView;
+      if (reply.view === view) continue;
+      reply.view.element.remove();
+      reply.view = view;
+      changed.add(view);
+    }
+    for (const view of changed) this.#showText(view);
+  }
+
+  #showText(view) {
+    const parts = this.#partsOf(view);
+    view.show(parts.map(({ text }) => text).join(""), { isWhole: !RUNNING.has(parts.at(-1).state) });
+  }
+
+  #partsOf(view) {
+    return [...this.#byId.values()].filter((reply) => reply.view === view);
+  }
+
+  #stop(view) {
+    for (const [replyId, reply] of this.#byId) {
+      if (reply.view === view && RUNNING.has(reply.state)) this.#actions.stop(replyId);
+    }
+  }
+
+  // --- What comes below their text ---
+
   #retry(mode) {
-    this.#isContinued = mode === "continue";
     const { message_id } = this.#question() ?? {};
     if (message_id) this.#actions.retry(message_id, mode);
   }
@@ -133,14 +172,19 @@ export class Replies {
     this.#onDecision();
   }
 
-  #ending({ state, hasText, timestamp, error }, isOver) {
+  #ending(parts, isOver) {
+    const { state, error } = parts.at(-1);
+    const said = parts.filter(({ text }) => text);
+    const last = said.at(-1);
     // Of an answer that ended in an error, and of a request that was refused, the card says how to go on.
     const { onRetry, onContinue } = state === "stopped" && !error && !isOver ? this.handlers() : {};
-    return { note: noteOf(state, hasText), timestamp: hasText && timestamp, onRetry, onContinue };
+    const note = noteOf(state === "failed" && last ? last.state : state, Boolean(last));
+    return { note, isContinued: said.length > 1, timestamp: last?.timestamp, onRetry, onContinue };
   }
 
-  #progressWords({ state }) {
+  #progressWords({ state, continues }) {
     if (!this.#circumstances.isOpen) return strings.reconnecting;
+    if (continues) return strings.continuing;
     return state === "pending" ? strings.thinking : strings.writing;
   }
 

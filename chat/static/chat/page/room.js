@@ -87,7 +87,8 @@ export class Room {
     const { conversation, facts, log } = this.#page;
     const say = (text) => this.messages.say(text);
     const isEmpty = conversation.isEmpty && this.current.isLoaded;
-    log.showWelcome(...(isEmpty ? welcome({ hasFaultCommands: facts.has_fault_commands, say }) : []));
+    const offers = { suggestions: facts.suggestions, hasFaultCommands: facts.has_fault_commands, say };
+    log.showWelcome(...(isEmpty ? welcome(offers) : []));
   }
 
   // --- What was done to a conversation, here or on another device ---
@@ -163,6 +164,7 @@ export class Room {
       log.showLoading(false);
       log.offerEarlier(null);
       sessions.setCurrent(next.sessionId);
+      this.#page.showStop();
       unsent.setCurrent(next.opener);
       typing.hide();
       this.#showHead(this.#known(next));

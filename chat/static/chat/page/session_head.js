@@ -9,6 +9,7 @@ export class SessionHead {
 
   /**
    * @param {object} parts
+   * @param {string} parts.siteTitle
    * @param {HTMLElement} parts.title
    * @param {import("./conversation.js").Conversation} parts.conversation
    * @param {import("./composer.js").Composer} parts.composer
@@ -82,7 +83,7 @@ export class SessionHead {
   }
 
   #showTabTitle() {
-    const title = strings.conversationTitle(this.#title);
+    const title = strings.conversationTitle(this.#title, this.#parts.siteTitle);
     document.title = this.#unreadCount ? strings.unreadTitle(this.#unreadCount, title) : title;
   }
 }

@@ -49,6 +49,16 @@ export function wireSidebar({ sidebar, backdrop, openButton, closeButton, behind
   return close;
 }
 
+/** Escape stops what is being written, unless it is about something in front of the conversation, or typed elsewhere. */
+export function wireStopKey({ sidebar, stop }) {
+  const isTaken = ({ target, repeat, isComposing }) =>
+    repeat || isComposing || sidebar.classList.contains("is-open") || target.closest?.("input, select") ||
+    document.querySelector("dialog[open], :popover-open");
+  // Before the others hear of it: what they close is open now.
+  const options = { capture: true };
+  document.addEventListener("keydown", (event) => event.key === "Escape" && !isTaken(event) && stop(), options);
+}
+
 /** Picks the model that answers; shown when there are several. Shows what the server agreed to. */
 export class ModelPicker {
   #select = h("select", { "aria-label": strings.model, class: "model-picker", hidden: true });
@@ -135,13 +145,13 @@ export class TypingLine {
 }
 
 /** What the empty conversation offers. */
-export function welcome({ hasFaultCommands, say }) {
+export function welcome({ suggestions, hasFaultCommands, say }) {
   const offer = (text) => h("li", {}, button({ text, className: "button suggestion", onClick: () => say(text) }));
   const parts = [
     h("h2", {}, strings.welcome),
-    h("p", {}, strings.welcomeMore),
-    h("ul", { class: "suggestions" }, ...strings.suggestions.map(offer)),
-  ];
+    h("p", {}, suggestions.length ? strings.welcomeMore : strings.welcomeAlone),
+    suggestions.length > 0 && h("ul", { class: "suggestions" }, ...suggestions.map(offer)),
+  ].filter(Boolean);
   if (hasFaultCommands) {
     parts.push(h("p", {}, strings.faultsMore));
     parts.push(h("ul", { class: "suggestions" }, ...strings.faultSuggestions.map(offer)));

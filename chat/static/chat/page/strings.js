@@ -8,7 +8,7 @@ export const strings = {
   unknownTitle: "Conversation",
   missingTitle: "Conversation not found",
   missing: "This conversation does not exist, or it is not yours.",
-  conversationTitle: (title) => `${title} – Switchboard`,
+  conversationTitle: (title, site) => `${title} – ${site}`,
 
   // Composer
   hint: "Enter sends, Shift + Enter starts a new line",
@@ -21,8 +21,8 @@ export const strings = {
   // The empty conversation
   welcome: "How can I help?",
   welcomeMore: "Ask anything, or begin with one of these.",
+  welcomeAlone: "Ask anything.",
   faultsMore: "See what a failure looks like:",
-  suggestions: ["What can you do?", "How do I use Switchboard?", "Tell me a short story"],
   faultSuggestions: ["/fault unavailable", "/fault midstream", "/fault ratelimit", "/fault database", "/fault slow"],
 
   // What became of a message
@@ -32,6 +32,8 @@ export const strings = {
     signedOut: "Not sent yet. Sign in to send it.",
     repeating: "Not sent yet, trying again",
     behind: "Waiting for the message before it",
+    queued: "Sent when another answer is finished",
+    askedLater: "Asked again when another answer is finished",
     saved: "Saved",
     answered: "Answered",
     partial: "Answered in part",
@@ -49,6 +51,8 @@ export const strings = {
   stop: "Stop",
   continueReply: "Continue",
   continuing: "Continuing",
+  continued: "Continued",
+  continuedExplained: "This answer broke off, and was continued from there",
 
   // Inside an answer
   code: "Code",
@@ -56,6 +60,9 @@ export const strings = {
   copy: "Copy",
   copyCode: "Copy this code",
   copyReply: "Copy this answer",
+  copyQuestion: "Copy this message",
+  unfold: "Show all of it",
+  fold: "Show less",
   table: "Table",
   taskDone: "Done:",
   taskOpen: "To do:",
@@ -102,6 +109,10 @@ export const strings = {
   reconnectingIn: (seconds) => `Next try in ${seconds} s.`,
   reconnectingNow: "Trying again now.",
   tryNow: "Try now",
+  wrongAddress: "The chat cannot be used at this address. Open it at its usual one, or tell whoever runs it.",
+  wrongOrigin: (origin, allowed) =>
+    `This page has the origin ${origin}, which CHAT_ALLOWED_ORIGINS (or CHAT["allowed_origins"]) does not list. It has ` +
+    `${allowed.join(", ") || "none"}. Without it no socket is opened.`,
   noAccess: "You do not have access to this chat.",
   disconnected: "You are not connected.",
   connect: "Connect",
