@@ -131,6 +131,7 @@ def _pages_of_failures() -> dict[str, str]:
     return {
         "help_url": f"{prefix}/errors/{{code}}",
         "home_url": f"{prefix}/",
+        "site_title": chat().title,
         "conversation_link": "chat.admin_links.conversation",
     }
 

@@ -44,9 +44,10 @@ class ErrorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         1  # seconds; one traceback text per cause in this time, the rest point to it
     )
     secrets: tuple[str, ...] = ()  # further values that must never be shown to staff either
-    # Where the three below are not set, an app that has such pages says where they are (`offer`).
+    # Where the four below are not set, an app that has such pages says where they are (`offer`).
     help_url: str = ""  # address of a code's page, such as "/chat/errors/{code}"; frames carry it unless it is empty
     home_url: str = ""  # where the error pages lead back to
+    site_title: str = ""  # the name above the error pages; "Switchboard" where nobody says another
     conversation_link: str = (
         ""  # dotted path of (request, failure) -> address of its conversation in the admin, or None
     )

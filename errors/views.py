@@ -58,7 +58,8 @@ def _not_found(request: HttpRequest, code: str) -> HttpResponse:
 
 def _render(request: HttpRequest, template: str, facts: dict[str, Any], status: int = 200) -> HttpResponse:
     """Without the request: the context processors of a project may ask for the session, and set cookies."""
-    common = {"index_url": _address(request, "index"), "home_url": conf.errors().home_url}
+    settings = conf.errors()
+    common = {"index_url": _address(request, "index"), "home_url": settings.home_url, "site_title": settings.site_title}
     return HttpResponse(render_to_string(template, common | facts), status=status)
 
 

@@ -183,7 +183,7 @@ class TestMarkup:
             assert "aria-label=" in attributes or re.sub("<.*?>", "", content).strip()
         assert 'placeholder="Write a message"' in html
 
-    @pytest.mark.parametrize("path", ["/chat/", "/chat/login/", "/chat/nowhere/"])
+    @pytest.mark.parametrize("path", ["/chat/", "/chat/login/", "/chat/nowhere/", "/chat/errors/NOT_FOUND"])
     def test_has_the_name_that_is_set(self, people, client, configure, path):
         configure(title="Ask <Ada>")
         visitor = client if "login" in path else people("alice").client

@@ -85,6 +85,9 @@ def _long(part: str) -> str:
 
 
 SCRIPTS = {
+    "math": "Euler wrote \\(e^{i\\pi} + 1 = 0\\), and so\n\n"
+    "\\[\n\\int_0^1 x^2\\,dx = \\frac{1}{3} \\\\\n- y\n\\]\n\n"
+    "$$\na_1 * b_2 * c\n$$\n\nfor *all* of it.",
     "right-to-left": "It begins in English.\n\nشكرا لك على سؤالك.\n\n- הראשון\n- השני\n\n> אמרה אחת\n\n"
     "| שם | ערך |\n|---|---|\n| א | 1 |\n",
     "tasks": "- [x] Store it\n- [ ] Answer it, which may take several lines where narrow\n- and one that is none\n",

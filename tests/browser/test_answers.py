@@ -44,6 +44,15 @@ def test_markdown_is_shown_as_what_it_means(alice, picture):
     assert markup(alice.replies.last) == streamed
 
 
+def test_formulas_are_shown_as_they_were_written(alice):
+    for reply in (alice.ask("show math slowly"), alice.ask("show math")):
+        expect(reply.locator(".math")).to_have_text(
+            [r"\(e^{i\pi} + 1 = 0\)", "\\[\n\\int_0^1 x^2\\,dx = \\frac{1}{3} \\\\\n- y\n\\]", "$$\na_1 * b_2 * c\n$$"]
+        )
+        expect(reply.locator("em")).to_have_text("all")
+        expect(reply.locator("li")).to_have_count(0)
+
+
 def test_code_is_copied_as_it_was_written(alice):
     alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     reply = alice.ask("show code")

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import VARIABLES
 from tests.browser.provider import PARTS
 
 
@@ -184,3 +185,26 @@ def test_another_model_is_not_waited_for_by_itself(alice):
     picker.select_option("demo-brief")
     alice.offer("Try again").click()
     alice.expect_state(question, "Answered")
+
+
+def test_an_answer_whose_beginning_is_on_an_earlier_page_is_one_answer_once_that_is_shown(start_daphne, sign_in):
+    alice = sign_in(start_daphne(variables={**VARIABLES, "CHAT_HISTORY_PAGE": "2"}), "alice")
+    alice.ask("parts", state="Answered in part")
+    for state in ("Answered in part", "Answered"):
+        reference = alice.card.locator("code").text_content()
+        alice.offer("Continue").click()
+        expect(alice.card.get_by_text(str(reference))).to_have_count(0)
+        alice.expect_state(alice.questions.last, state)
+    alice.reload()
+    expect(alice.questions).to_have_count(0)
+    expect(alice.replies).to_have_count(1)
+    expect(alice.page.get_by_text("Earlier messages were not shown")).to_be_hidden()
+    alice.page.emulate_media(media="print")
+    expect(alice.page.get_by_text("Earlier messages were not shown")).to_be_visible()
+    alice.page.emulate_media(media="null")
+    alice.offer("Show earlier messages").click()
+    expect(alice.questions).to_have_count(1)
+    expect(alice.replies).to_have_count(1)
+    expect(alice.replies.locator(".code-block code")).to_have_text("a = 1\nb = 2\nc = 3\n")
+    expect(alice.replies.locator("strong")).to_have_text("was")
+    expect(alice.past_failures.locator("summary")).to_have_text("Continued after 2 failures")

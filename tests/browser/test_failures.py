@@ -74,7 +74,7 @@ def test_who_is_signed_out_is_asked_to_sign_in_and_keeps_the_message(site, sign_
 def test_a_slow_answer_can_be_stopped_and_continued(alice):
     question = alice.say("/fault slow")
     expect(alice.replies.last).to_contain_text("This answer takes")
-    alice.page.get_by_role("button", name="Stop").click()
+    alice.offer("Stop").click()
     alice.expect_state(question, "Answer stopped")
     alice.replies.last.get_by_role("button", name="Continue").click()
     alice.expect_state(question, "Answered")

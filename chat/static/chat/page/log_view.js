@@ -59,7 +59,7 @@ export class LogView {
   /** Offer to load what came before the first message shown; null: there is nothing. */
   offerEarlier(load) {
     const earlier = load && button({ text: strings.showEarlier, className: "button quiet", onClick: () => load() });
-    this.#top.replaceChildren(...(earlier ? [earlier] : []));
+    this.#top.replaceChildren(...(earlier ? [earlier, h("p", { class: "print-only" }, strings.earlierUnprinted)] : []));
   }
 
   /** Something about the whole conversation, below its last message. */

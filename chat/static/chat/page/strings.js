@@ -124,6 +124,7 @@ export const strings = {
   notSentYet: "Not sent yet",
   showMore: "Show more",
   showEarlier: "Show earlier messages",
+  earlierUnprinted: "Earlier messages were not shown on the page, so they are missing here.",
   loading: "Loading",
   latest: "Latest messages",
   endedMark: "ended",
