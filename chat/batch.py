@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import Count, Model, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from chat import conf, dialect
+from chat.allowances import Allowances
 from chat.dialect import SESSION
-from chat.models import RUNNING, ChatMessage, ChatSession, Reply, ReplyPhase
-from errors.exceptions import ChatError
-from errors.taxonomy import ALLOWANCE_USED_UP, TOO_MANY_ANSWERS, UNAUTHORIZED
-
-_RUNNING_RETRY_MS = 3_000  # milliseconds; a short answer takes about as long
+from chat.entries import Deferred
+from chat.models import ChatMessage, ChatSession, Reply, ReplyPhase
 
 _NEW_SESSION = (*SESSION, "origin_ref", "created_at", "last_activity_at")
 _MESSAGE = ("id", "session_id", "seq", "sender", "content", "client_ref", "model_id", "metadata", "created_at")
@@ -37,10 +33,6 @@ _REPLY = (
     "id", "session_id", "message_id", "owner_key", "runner", "attempt", "model_id", "state", "text", "stop_requested",
     "lease_until", "created_at", "continues",
 )  # fmt: skip
-
-
-class Deferred(Exception):
-    """Another process holds what this job needs; it belongs in the next batch."""
 
 
 class HeldSession(msgspec.Struct, eq=False):
@@ -70,6 +62,7 @@ class Batch:
     """Begun within a transaction on `alias`; `flush` before its end.
 
     Attributes:
+        allowances: What each person may ask for now.
         is_careful: Every `ref` is looked up before its message is inserted.
     """
 
@@ -83,13 +76,10 @@ class Batch:
         self.known: dict[tuple[uuid.UUID, str], Known] = {}
         self._busy_sessions: set[uuid.UUID] = set()  # held by another process
         self._busy_openings: set[tuple[Any, str]] = set()
-        self._held_owners: set[Any] = set()
-        self._busy_owners: set[Any] = set()
         self._busy_replies: set[uuid.UUID] = set()
-        self._running: dict[str, int] = {}  # replies per person
-        self._tokens: dict[str, int] = {}
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
         self._sql = dialect.of(alias)
+        self.allowances = Allowances(alias, self.now, self.locked)
 
     # --- Reading, once for all jobs ---
 
@@ -196,55 +186,6 @@ class Batch:
         replies = Reply.objects.using(self.alias).filter(message_id__in=messages).order_by("attempt")
         return {message: str(key) for message, key in replies.values_list("message_id", "pk")}
 
-    # --- What a person may ask for now ---
-
-    def hold_owners(self, user_keys: Collection[Any]) -> None:
-        """Lock the people who will get an answer, so that two processes cannot both count one too few."""
-        missing = [key for key in user_keys if key not in self._held_owners]
-        if not missing:
-            return
-        users = get_user_model()._base_manager.using(self.alias).filter(pk__in=missing)
-        self._held_owners |= set(self.locked(users.order_by("pk")).values_list("pk", flat=True))
-        if not self._held_owners.issuperset(missing):
-            self._busy_owners = set(users.values_list("pk", flat=True)) - self._held_owners
-        names = [str(key) for key in missing]
-        running = Reply.objects.using(self.alias).filter(owner_key__in=names, state__in=RUNNING)
-        counted = running.values_list("owner_key").annotate(n=Count("pk")).order_by()
-        self._running |= dict.fromkeys(names, 0) | dict(counted)
-        if conf.chat().tokens_per_day is not None:
-            today = Reply.objects.using(self.alias).filter(owner_key__in=names, created_at__gte=self._midnight())
-            # Two sums: what one reply cost may be more than the columns' own type can hold.
-            spent = Coalesce(Sum("prompt_tokens"), 0) + Coalesce(Sum("completion_tokens"), 0)
-            self._tokens |= dict(today.values_list("owner_key").annotate(n=spent).order_by())
-
-    def check_allowance(self, user_id: str, user_key: Any) -> None:
-        """Refuse what this person may not ask for now: too many answers at once, or too many tokens today.
-
-        Raises:
-            ChatError: TOO_MANY_ANSWERS or ALLOWANCE_USED_UP, with the time to wait; UNAUTHORIZED without an account.
-            Deferred: Another process is counting for the same person.
-        """
-        self.hold_owners([user_key])
-        if user_key in self._busy_owners:
-            raise Deferred
-        if user_key not in self._held_owners:
-            raise ChatError(UNAUTHORIZED, detail="the account was deleted while it was connected")
-        settings = conf.chat()
-        if self._running[user_id] >= settings.max_running_replies:
-            detail = f"{settings.max_running_replies} replies are running"
-            raise ChatError(TOO_MANY_ANSWERS, retry_after_ms=_RUNNING_RETRY_MS, detail=detail)
-        used = self._tokens.get(user_id, 0)
-        if settings.tokens_per_day is not None and used >= settings.tokens_per_day:
-            wait = self._midnight() + timedelta(days=1) - self.now
-            raise ChatError(
-                ALLOWANCE_USED_UP,
-                retry_after_ms=max(1, int(wait.total_seconds() * 1000)),
-                detail=f"{used} of {settings.tokens_per_day} tokens today",
-            )
-
-    def _midnight(self) -> datetime:
-        return self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
     # --- Adding ---
 
     def open_session(self, key: uuid.UUID, owner_key: Any, ref: str | None, model_id: str) -> HeldSession:
@@ -285,7 +226,7 @@ class Batch:
         attempt: int = 1,
         continues: uuid.UUID | None = None,
     ) -> None:
-        self._running[user_id] += 1
+        self.allowances.note(user_id)
         self._rows[Reply].append(
             (
                 key, session.key, message, user_id, self.runner, attempt, model_id, ReplyPhase.PENDING.value, "", False,

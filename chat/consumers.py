@@ -16,7 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from msgspec import UNSET
 
-from chat import addresses, auth, conf, decode, flow, groups, origins, pipeline, protocol, runtime, telemetry
+from chat import addresses, auth, conf, decode, envelope, flow, groups, origins, pipeline, protocol, runtime, telemetry
 from chat.connection import Connection
 from chat.connection_leases import Lease
 from chat.encoded import Encoded
@@ -216,10 +216,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             self._refusals.check()
             message = await self.decode_json(text)
         except ChatError:
-            envelope = decode.read_envelope(text)
-            context.message_type = envelope.type or UNPARSED
-            context.ref, context.session_id = envelope.ref, envelope.session_id
-            context.private_texts = envelope.texts
+            told = envelope.read(text)
+            context.message_type = told.type or UNPARSED
+            context.ref, context.session_id = told.ref, told.session_id
+            context.private_texts = told.texts
             raise
         await self.receive_json(message)
 

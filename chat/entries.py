@@ -9,6 +9,10 @@ import msgspec
 from chat.llm.base import Usage
 
 
+class Deferred(Exception):
+    """Another process holds what this job needs; it belongs in the next batch."""
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A validated user message. Without `session_id` it opens a session."""
 

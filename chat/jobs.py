@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from chat import titles
-from chat.batch import Batch, Deferred, HeldSession, Known
-from chat.entries import Draft, Retried, Stored
+from chat.batch import Batch, HeldSession, Known
+from chat.entries import Deferred, Draft, Retried, Stored
 from chat.models import BROKEN_OFF, RUNNING, ChatMessage, Reply, ReplyPhase, Sender
 from chat.sessions import as_uuid
 from errors.exceptions import ChatError
@@ -100,7 +100,7 @@ class Append(Job, eq=False, kw_only=True):
             if session is not None and session.is_ended:
                 raise ChatError(SESSION_ENDED)
             if has_reply:
-                batch.check_allowance(draft.user_id, owner_key)
+                batch.allowances.check(draft.user_id, owner_key)
         except ChatError:
             # What was stored before is not refused now.
             if session is not None and (known := self._known(batch, session, is_careful=True)) is not None:
@@ -207,7 +207,7 @@ class Retry(Job, eq=False, kw_only=True):
         self._check_wanted()
         if session.is_ended:
             raise ChatError(SESSION_ENDED)
-        batch.check_allowance(self.user_id, self.owner_key)
+        batch.allowances.check(self.user_id, self.owner_key)
         continues = None
         if self.is_continued:
             left = replies.filter(state__in=BROKEN_OFF, answer__isnull=False)
@@ -269,5 +269,5 @@ def _prepare(jobs: Iterable[Job], batch: Batch) -> None:
         if session is None or session.assistant_enabled:
             askers.add(job.owner_key)
     batch.look_up(pairs)
-    batch.hold_owners(askers)
+    batch.allowances.hold(askers)
     batch.hold_replies({job.key for job in jobs if isinstance(job, ReplyJob)})

@@ -38,6 +38,7 @@ FLOORS = [
     {"chat.decode", "chat.llm.base", "chat.llm.demo_answers", "chat.llm.bounded", "chat.llm.openai_faults"},
     {
         "chat.sessions",
+        "chat.envelope",
         "chat.login_store",
         "chat.admin_links",
         "chat.outbox",
@@ -54,6 +55,7 @@ FLOORS = [
     {"chat.admin", "chat.llm.openai"},
     {"chat.history", "chat.llm.registry"},
     {"chat.activity", "chat.entries", "chat.dialect", "chat.session_changes", "chat.faults", "chat.auth"},
+    {"chat.allowances"},
     {"chat.access", "chat.batch", "chat.ownership", "chat.idle_sessions", "chat.missed", "chat.progress"},
     {"chat.jobs", "chat.frames", "chat.checks", "chat.management"},
     {"chat.writer", "chat.reply_jobs", "chat.reply_reader"},

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chat import decode, protocol
+from chat import decode, envelope, protocol
 from errors.exceptions import ChatError
 from errors.taxonomy import Category
 
@@ -42,18 +42,18 @@ def test_anything_is_a_message_within_the_limits_or_a_validation_error(text):
     else:
         _check_limits(result)
         assert _is_strict_json(text)
-    envelope = decode.read_envelope(text)
-    for told in (envelope.type, envelope.session_id):
+    read = envelope.read(text)
+    for told in (read.type, read.session_id):
         assert told is None or told.isprintable()
-    assert envelope.ref is None or (envelope.ref.encode() and "\x00" not in envelope.ref)
+    assert read.ref is None or (read.ref.encode() and "\x00" not in read.ref)
 
 
 @settings(max_examples=500, deadline=None)
 @given(FRAMES)
 def test_what_can_be_read_of_a_frame_is_what_the_client_meant(frame: dict[str, Any]):
     """The answer to a refused frame goes out under the ref that it came with, whatever else is wrong with it."""
-    envelope = decode.read_envelope(json.dumps({**frame, "ref": "r1", "session_id": "s1", "nan": float("nan")}))
-    assert (envelope.ref, envelope.session_id) == ("r1", "s1")
+    read = envelope.read(json.dumps({**frame, "ref": "r1", "session_id": "s1", "nan": float("nan")}))
+    assert (read.ref, read.session_id) == ("r1", "s1")
 
 
 @pytest.mark.parametrize("ref", ["tab\u200d1", "\x1b", "a" * 64, " x"])
@@ -61,8 +61,8 @@ def test_every_ref_that_is_taken_is_found_in_a_frame_that_is_refused(ref: str):
     """The client waits for an answer under it."""
     assert decode.decode(json.dumps({"type": "ping", "ref": ref})).ref == ref
     refused = {"type": "user_message", "ref": ref, "metadata": {"note": "for nobody"}}
-    assert decode.read_envelope(json.dumps(refused)).ref == ref
-    assert "for nobody" in decode.read_envelope(json.dumps(refused)).texts
+    assert envelope.read(json.dumps(refused)).ref == ref
+    assert "for nobody" in envelope.read(json.dumps(refused)).texts
 
 
 @settings(max_examples=300, deadline=None)
@@ -71,7 +71,7 @@ def test_every_ref_that_is_taken_is_found_in_a_frame_that_is_refused(ref: str):
 def test_the_head_of_a_frame_that_is_too_large_is_read_as_that_of_one_that_is_not(frame: dict[str, Any], ascii: bool):
     small = json.dumps({**frame, "ref": "é😀"}, ensure_ascii=ascii)
     large = json.dumps({**frame, "ref": "é😀", "filling": "x" * 131_072}, ensure_ascii=ascii)
-    seen, expected = decode.read_envelope(large), decode.read_envelope(small)
+    seen, expected = envelope.read(large), envelope.read(small)
     assert (seen.type, seen.ref, seen.session_id) in {
         (expected.type, expected.ref, expected.session_id),
         (None, None, None),  # NaN and lone surrogates are not forgiven here
