@@ -143,6 +143,8 @@ def _attempt(reply: Reply) -> Attempt:
 
 
 def _figures(reply: Reply) -> Iterator[str]:
+    if reply.continues is not None:  # people see both as one
+        yield gettext("goes on from an answer before it")
     if reply.model_id:
         yield reply.model_id
     if reply.first_token_ms is not None:

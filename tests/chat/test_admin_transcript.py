@@ -76,6 +76,16 @@ class TestTranscript:
         text = words(rita.get(page(talk)).content.decode()).replace(" ,", ",")
         assert re.search(rf"nothing had arrived, \d+ ms in all, LLM_UNAVAILABLE, {reference}", text)
 
+    def test_says_what_goes_on_from_what(self, rita: Client, talk: ChatSession) -> None:
+        """People see both as one answer."""
+        asked = say(talk, "Tell me a story.")
+        answer(asked, "Once upon", "partial")
+        begun = Reply.objects.get(message=asked)
+        answer(asked, " a time.", attempt=2, continues=begun.pk, completion_tokens=3)
+        text = words(rita.get(page(talk)).content.decode())
+        assert "complete , goes on from an answer before it, " in text
+        assert text.count("goes on from") == 1
+
     def test_keeps_white_space_and_runs_nothing(self, rita: Client, talk: ChatSession) -> None:
         answer(say(talk, HOSTILE), HOSTILE)
         html = rita.get(page(talk)).content.decode()
