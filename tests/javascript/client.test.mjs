@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
-import { SESSION, MemoryStorage, clock, refusal, startClient, startInSession, userMessage } from "./fake_server.mjs";
+import { SESSION, MemoryStorage, aiMessage, clock, refusal, startClient, startInSession, userMessage } from "./fake_server.mjs";
 
 beforeEach(clock.start);
 afterEach(clock.stop);
@@ -336,6 +336,32 @@ describe("stop, retry, model", () => {
     server.push({ type: "ack", ref, session_id: SESSION, reply_id: "r9" });
     assert.deepEqual(of("reply").map(({ reply_id, state }) => [reply_id, state]), [["r9", "pending"]]);
     assert.equal(of("ack")[0].request, "retry");
+  });
+
+  it("leaves an answer alone that came while nobody knew whether the retry had arrived", () => {
+    const { client, server, of } = startInSession(3);
+    client.retry("m3");
+    server.close();
+    const reply = { reply_id: "r9", state: "complete" };
+    const answer = { ...userMessage(4), sender: "ai", in_reply_to: "m3", content: "All of it", reply };
+    client.follow(SESSION, [userMessage(3, { reply }), answer]);
+    clock.pass(500);
+    server.accept();
+    const told = of("reply").length;
+    server.ack(server.received("retry")[0], 3, { message_id: "m3", reply_id: "r9", duplicate: true });
+    server.push({ type: "loading", session_id: SESSION, reply_id: "r9", in_reply_to: "m3" });
+    assert.equal(of("reply").length, told);
+  });
+
+  it("asks for the answer that a retry had brought already", () => {
+    const { client, server, of } = startInSession(3);
+    clock.pass(5_000);
+    client.retry("m3");
+    server.ack(server.received("retry")[0], 3, { message_id: "m3", reply_id: "r9", duplicate: true });
+    clock.pass(200);
+    assert.equal(server.received("resume").length, 2);
+    server.resume([aiMessage(4, "All of it", { reply_id: "r9", in_reply_to: "m3" })], { to: 4 });
+    assert.equal(of("message").at(-1).content, "All of it");
   });
 
   it("asks again over the next connection what got no answer", () => {

@@ -229,7 +229,10 @@ export class ChatClient extends EventTarget {
     if (!request) return;
     const { type, message_id } = request.frame;
     const track = this.#inbox.track(frame.session_id);
-    if (type === "retry" && track) this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
+    if (type === "retry" && track) {
+      this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
+      if (frame.duplicate) this.#inbox.heal(track); // it may have ended before this connection was there
+    }
     this.#emit("ack", { ...frame, request: type });
   }
 

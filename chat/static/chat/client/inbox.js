@@ -93,8 +93,9 @@ export class Inbox {
     return Object.hasOwn(this.#handlers, frame.type) ? this.#handlers[frame.type].call(this, track, frame) : undefined;
   }
 
-  /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. */
+  /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. Late, if its end is known. */
   openReply(track, { reply_id, in_reply_to, continues }) {
+    if (track.isKnown(reply_id)) return;
     const isNew = !track.open.has(reply_id);
     const reply = track.reply({ reply_id, in_reply_to, continues }, this.#client.now());
     if (reply && isNew) this.#emitReply(track, reply);
