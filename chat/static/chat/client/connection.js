@@ -44,7 +44,14 @@ export class Connection extends EventTarget {
     clearTimeout(this.#retryTimer);
     this.#enter("connecting");
     const { url, protocols, WebSocketClass } = this.#options;
-    const socket = new WebSocketClass(url, protocols);
+    let socket;
+    try {
+      socket = new WebSocketClass(url, protocols);
+    } catch (failure) {
+      console.error(failure); // the address, or a policy of the page: the next try may be allowed
+      this.#lost(CLOSE_NO_ANSWER);
+      return;
+    }
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#receive(event.data);
     socket.onclose = (event) => socket === this.#socket && this.#lost(event.code);
@@ -60,6 +67,7 @@ export class Connection extends EventTarget {
 
   /** The device woke up or came online: try now instead of later, and find out whether the socket still lives. */
   wake() {
+    if (this.#socket?.readyState > SOCKET_OPEN) this.#lost(CLOSE_NO_ANSWER); // it ended in its sleep, and no event came
     if (this.state === "waiting" && this.#options.now() >= this.#heldUntil) this.connect();
     this.#askForLife();
   }
