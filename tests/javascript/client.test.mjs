@@ -449,3 +449,62 @@ describe("more answers at once than one person may have", () => {
     assert.deepEqual(server.received("user_message").slice(3).map(({ ref }) => ref), [second.ref]);
   });
 });
+
+describe("a device whose clock is set back", () => {
+  const HOUR_MS = 3_600_000;
+
+  /** In a session, with a clock that goes wrong when it is told to. */
+  function start() {
+    let behindMs = 0;
+    const all = startInSession(3, { now: () => Date.now() - behindMs });
+    return { ...all, setBack: () => (behindMs = HOUR_MS) };
+  }
+
+  it("closes gaps as soon as ever", () => {
+    const { server, setBack } = start();
+    setBack();
+    server.push(userMessage(5));
+    clock.pass(1_000);
+    assert.equal(server.received("resume").length, 2);
+  });
+
+  it("sends again what got no answer", () => {
+    const { client, server, setBack } = start();
+    client.say({ content: "Hi", sessionId: SESSION });
+    setBack();
+    clock.pass(20_001);
+    server.push({ type: "heartbeat", top: {} });
+    assert.equal(server.received("user_message").length, 2);
+  });
+
+  it("repeats what was refused when it was told to, and says until when by its own clock", () => {
+    const { client, server, of, setBack } = start();
+    const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+    setBack();
+    server.push(refusal(ref, { code: "TOO_MANY_REQUESTS", actions: ["retry"], retry_after: 2_000 }));
+    assert.equal(of("error")[0].retryAt, Date.now() - HOUR_MS + 2_000);
+    assert.equal(client.pending(SESSION)[0].retryAt, of("error")[0].retryAt);
+    clock.pass(2_000);
+    assert.equal(server.received("user_message").length, 2);
+  });
+
+  it("tries at once when woken", () => {
+    const { client, server, setBack } = start();
+    server.close();
+    setBack();
+    client.wake();
+    assert.equal(server.sockets.length, 2);
+  });
+});
+
+it("repeats at its time what was refused, though the timer comes a little before the clock", () => {
+  let behindMs = 0;
+  const { client, server } = startInSession(3, { elapsed: () => Date.now() - behindMs });
+  const stop = client.stop("r1");
+  const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+  const busy = { code: "SERVER_BUSY", actions: ["retry"], retry_after: 2_000 };
+  server.push(refusal(stop, busy), refusal(ref, busy));
+  behindMs = 1;
+  clock.pass(2_000);
+  assert.deepEqual([server.received("stop").length, server.received("user_message").length], [2, 2]);
+});

@@ -30,7 +30,7 @@ export class Inbox {
    * @param {(type: string, detail: object) => void} client.emit
    * @param {(frame: object) => string} client.ask send a request, get its ref
    * @param {(ref: string, sessionId: string) => void} client.settle the server has the message sent under this ref
-   * @param {() => number} client.now
+   * @param {() => number} client.now milliseconds of a clock that nobody sets
    */
   constructor(client) {
     this.#client = client;
