@@ -142,9 +142,7 @@ export class Inbox {
       return;
     }
     const text = track.reply(frame, this.#client.now())?.text ?? new ReplyText();
-    const isPlaced = text.apply(frame.content ?? "", frame.offset ?? text.length) !== "gap";
-    const isWhole = isPlaced && (frame.offset === 0 || (frame.content_length ?? text.length) === text.length);
-    if (!isWhole && frame.seq !== undefined) {
+    if (!complete(text, frame) && frame.seq !== undefined) {
       this.heal(track); // its number stays unseen, so the whole text is sent once more
       return;
     }
@@ -163,6 +161,7 @@ export class Inbox {
     if (isToldAgain(track, frame)) return;
     const text = track.open.get(frame.reply_id)?.text;
     if (frame.seq !== undefined) {
+      text?.cut(frame.content_length);
       // Not all of the kept text is here: leave its number unseen, so that it is asked for.
       if (text?.length === frame.content_length) this.#seeOrHeal(track, frame.seq);
       else this.heal(track);
@@ -224,6 +223,17 @@ export class Inbox {
 /** Whether this is the end of a reply without text that its question has told already, or whose question is not here. */
 function isToldAgain(track, { seq, reply_id, in_reply_to }) {
   return seq === undefined && (track.isKnown(reply_id) || !(track.open.has(reply_id) || track.hasQuestion(in_reply_to)));
+}
+
+/** Put the last piece of a reply, or all of it, to its text. @returns {boolean} whether the text is what was stored */
+function complete(text, { content = "", offset = text.length, content_length }) {
+  if (offset === 0) {
+    text.replace(content);
+    return true;
+  }
+  if (text.apply(content, offset) === "gap") return false;
+  text.cut(content_length);
+  return text.length === (content_length ?? text.length);
 }
 
 function pick({ session_id, reply_id, in_reply_to, continues, timestamp }) {
