@@ -202,7 +202,9 @@ export class ChatClient extends EventTarget {
   typing(sessionId) {
     if (this.#elapsed() - this.#typedAt < TYPING_INTERVAL_MS) return;
     const wasSent = this.#connection.send({ type: "typing_indicator", session_id: sessionId });
-    if (wasSent) this.#typedAt = this.#elapsed();
+    if (!wasSent) return;
+    this.#typedAt = this.#elapsed();
+    this.#inbox.use(sessionId);
   }
 
   #onState(detail) {
@@ -224,6 +226,7 @@ export class ChatClient extends EventTarget {
   }
 
   #onAck(frame) {
+    this.#inbox.use(frame.session_id);
     const request = this.#onAnswer(frame.ref);
     const item = this.#sender.takeMessage(frame.ref, frame.session_id);
     if (item) this.#onStored(item, frame);

@@ -7,7 +7,7 @@
 import { ReplyText } from "./reply_text.js";
 import { SessionTrack } from "./session_track.js";
 
-const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with
+const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with; the least recently used leaves
 const GRACE_MS = 200; // a frame on its way may still close the gap
 const RESUME_INTERVAL_MS = 1_000; // between two attempts to close gaps of one session
 const DOUBTS_MAX = 3; // times that what was resumed is asked for again because some of it did not arrive
@@ -15,7 +15,7 @@ const REPLY_SILENCE_MS = 20_000; // of a running reply; the server lets no provi
 const RUNNING = new Set(["pending", "streaming"]);
 
 export class Inbox {
-  #tracks = new Map();
+  #tracks = new Map(); // session id -> track, the most recently used last
   #client;
   #handlers = {
     user_message: this.#onUserMessage,
@@ -52,6 +52,14 @@ export class Inbox {
     this.#tracks.delete(sessionId);
   }
 
+  /** The session was named to the server: it is not the next to leave, there or here. */
+  use(sessionId) {
+    const track = this.#tracks.get(sessionId);
+    if (!track) return;
+    this.#tracks.delete(sessionId);
+    this.#tracks.set(sessionId, track);
+  }
+
   track(sessionId) {
     return this.#tracks.get(sessionId);
   }
@@ -67,7 +75,7 @@ export class Inbox {
 
   /** Ask for what was missed in every session; after each new connection. */
   resumeAll() {
-    for (const track of this.#tracks.values()) {
+    for (const track of [...this.#tracks.values()]) {
       track.resuming = null;
       this.resume(track);
     }
@@ -77,6 +85,7 @@ export class Inbox {
     clearTimeout(track.healing);
     track.healing = null;
     track.resumedAt = this.#client.now();
+    this.use(track.sessionId);
     track.resuming = this.#client.ask({ type: "resume", session_id: track.sessionId, last_seq: from });
   }
 
@@ -188,10 +197,10 @@ export class Inbox {
     else if (track.hasGap || track.lastSeq < frame.top) this.heal(track);
   }
 
-  #onHeartbeat({ top = {} }) {
+  #onHeartbeat({ top }) {
     const since = this.#client.now() - REPLY_SILENCE_MS;
     for (const track of this.#tracks.values()) {
-      if (top[track.sessionId] > track.lastSeq || track.hasSilentReply(since)) this.heal(track);
+      if (top?.[track.sessionId] > track.lastSeq || track.hasSilentReply(since)) this.heal(track);
     }
   }
 
