@@ -59,6 +59,22 @@ def test_a_history_that_could_not_be_loaded_is_loaded_when_a_message_gets_throug
     alice.expect_state(alice.questions.last, "Answered")
 
 
+def test_the_sign_in_page_of_a_proxy_in_place_of_a_history_is_told(alice):
+    alice.ask("Talk about cherries")
+    session_id = alice.session_id
+    alice.start_new()
+    address = re.compile(rf"/chat/sessions/{session_id}")
+    page = "<!doctype html><title>Sign in</title>"
+    alice.page.route(address, lambda route: route.fulfill(status=200, body=page, content_type="text/html"))
+    alice.go_to("Talk about cherries")
+    expect(alice.card).to_contain_text("This could not be loaded.")
+    expect(alice.questions.locator(".message-text")).to_have_text(["Talk about cherries"])  # as it was before
+    alice.page.unroute(address)
+    alice.card.get_by_role("button", name="Try again").click()
+    expect(alice.card).to_have_count(0)
+    expect(alice.replies).to_have_count(1)
+
+
 def test_what_waits_to_be_sent_is_found_again_in_its_conversation(own_site, sign_in, picture):
     alice = sign_in(own_site, "alice")
     alice.ask("Talk about apples")

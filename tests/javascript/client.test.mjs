@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
-import { SESSION, MemoryStorage, clock, refusal, startClient, startInSession, userMessage } from "./fake_server.mjs";
+import { SESSION, MemoryStorage, aiMessage, clock, refusal, startClient, startInSession, userMessage } from "./fake_server.mjs";
 
 beforeEach(clock.start);
 afterEach(clock.stop);
@@ -338,6 +338,32 @@ describe("stop, retry, model", () => {
     assert.equal(of("ack")[0].request, "retry");
   });
 
+  it("leaves an answer alone that came while nobody knew whether the retry had arrived", () => {
+    const { client, server, of } = startInSession(3);
+    client.retry("m3");
+    server.close();
+    const reply = { reply_id: "r9", state: "complete" };
+    const answer = { ...userMessage(4), sender: "ai", in_reply_to: "m3", content: "All of it", reply };
+    client.follow(SESSION, [userMessage(3, { reply }), answer]);
+    clock.pass(500);
+    server.accept();
+    const told = of("reply").length;
+    server.ack(server.received("retry")[0], 3, { message_id: "m3", reply_id: "r9", duplicate: true });
+    server.push({ type: "loading", session_id: SESSION, reply_id: "r9", in_reply_to: "m3" });
+    assert.equal(of("reply").length, told);
+  });
+
+  it("asks for the answer that a retry had brought already", () => {
+    const { client, server, of } = startInSession(3);
+    clock.pass(5_000);
+    client.retry("m3");
+    server.ack(server.received("retry")[0], 3, { message_id: "m3", reply_id: "r9", duplicate: true });
+    clock.pass(200);
+    assert.equal(server.received("resume").length, 2);
+    server.resume([aiMessage(4, "All of it", { reply_id: "r9", in_reply_to: "m3" })], { to: 4 });
+    assert.equal(of("message").at(-1).content, "All of it");
+  });
+
   it("asks again over the next connection what got no answer", () => {
     const { client, server } = startInSession(3);
     const refs = [client.stop("r1"), client.selectModel(SESSION, "large")];
@@ -422,4 +448,63 @@ describe("more answers at once than one person may have", () => {
     end(server, "r1");
     assert.deepEqual(server.received("user_message").slice(3).map(({ ref }) => ref), [second.ref]);
   });
+});
+
+describe("a device whose clock is set back", () => {
+  const HOUR_MS = 3_600_000;
+
+  /** In a session, with a clock that goes wrong when it is told to. */
+  function start() {
+    let behindMs = 0;
+    const all = startInSession(3, { now: () => Date.now() - behindMs });
+    return { ...all, setBack: () => (behindMs = HOUR_MS) };
+  }
+
+  it("closes gaps as soon as ever", () => {
+    const { server, setBack } = start();
+    setBack();
+    server.push(userMessage(5));
+    clock.pass(1_000);
+    assert.equal(server.received("resume").length, 2);
+  });
+
+  it("sends again what got no answer", () => {
+    const { client, server, setBack } = start();
+    client.say({ content: "Hi", sessionId: SESSION });
+    setBack();
+    clock.pass(20_001);
+    server.push({ type: "heartbeat", top: {} });
+    assert.equal(server.received("user_message").length, 2);
+  });
+
+  it("repeats what was refused when it was told to, and says until when by its own clock", () => {
+    const { client, server, of, setBack } = start();
+    const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+    setBack();
+    server.push(refusal(ref, { code: "TOO_MANY_REQUESTS", actions: ["retry"], retry_after: 2_000 }));
+    assert.equal(of("error")[0].retryAt, Date.now() - HOUR_MS + 2_000);
+    assert.equal(client.pending(SESSION)[0].retryAt, of("error")[0].retryAt);
+    clock.pass(2_000);
+    assert.equal(server.received("user_message").length, 2);
+  });
+
+  it("tries at once when woken", () => {
+    const { client, server, setBack } = start();
+    server.close();
+    setBack();
+    client.wake();
+    assert.equal(server.sockets.length, 2);
+  });
+});
+
+it("repeats at its time what was refused, though the timer comes a little before the clock", () => {
+  let behindMs = 0;
+  const { client, server } = startInSession(3, { elapsed: () => Date.now() - behindMs });
+  const stop = client.stop("r1");
+  const { ref } = client.say({ content: "Hi", sessionId: SESSION });
+  const busy = { code: "SERVER_BUSY", actions: ["retry"], retry_after: 2_000 };
+  server.push(refusal(stop, busy), refusal(ref, busy));
+  behindMs = 1;
+  clock.pass(2_000);
+  assert.deepEqual([server.received("stop").length, server.received("user_message").length], [2, 2]);
 });

@@ -1,9 +1,9 @@
 /** The connection: when it comes back, when not, and after how long. */
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it, mock } from "node:test";
 
-import { SESSION, clock, refusal, startClient, startInSession } from "./fake_server.mjs";
+import { FakeServer, SESSION, clock, refusal, startClient, startInSession } from "./fake_server.mjs";
 
 beforeEach(clock.start);
 afterEach(clock.stop);
@@ -150,6 +150,30 @@ describe("coming back", () => {
   });
 });
 
+describe("a socket that cannot even be made", () => {
+  it("is tried again later, and whoever wrote the page is told why", () => {
+    const told = mock.method(console, "error", () => {});
+    const server = new FakeServer();
+    const { WebSocketClass } = server;
+    let isAllowed = false;
+    const { client } = startClient({
+      server,
+      WebSocketClass: function (...facts) {
+        if (!isAllowed) throw new DOMException("not allowed", "SecurityError");
+        return new WebSocketClass(...facts);
+      },
+    });
+    client.connect();
+    assert.equal(client.state, "waiting");
+    assert.equal(told.mock.calls[0].arguments[0].name, "SecurityError");
+    isAllowed = true;
+    clock.pass(250);
+    server.accept();
+    assert.equal(client.state, "open");
+    told.mock.restore();
+  });
+});
+
 describe("silence and waking", () => {
   it("takes a connection for dead after two and a half heartbeats of silence", () => {
     const { client, server } = startClient();
@@ -169,6 +193,28 @@ describe("silence and waking", () => {
     client.wake();
     assert.equal(server.sockets.length, 2);
     clock.pass(14_000);
+    assert.equal(server.sockets.length, 2);
+  });
+
+  it("tries at once when woken where the socket has ended without a word", () => {
+    const { client, server, of } = startInSession();
+    server.socket.readyState = 3;
+    client.wake();
+    assert.deepEqual(of("state").slice(-2).map(({ state, code }) => [state, code]), [
+      ["waiting", 1006],
+      ["connecting", undefined],
+    ]);
+    assert.equal(server.sockets.length, 2);
+  });
+
+  it("stays away when woken where the server had asked for it before its socket ended", () => {
+    const { client, server } = startInSession();
+    server.push({ type: "goodbye", reason: "restarting", reconnect_in: 4_000 });
+    server.socket.readyState = 3;
+    client.wake();
+    clock.pass(3_999);
+    assert.equal(server.sockets.length, 1);
+    clock.pass(1);
     assert.equal(server.sockets.length, 2);
   });
 

@@ -95,6 +95,7 @@ export function startClient(options = {}) {
     url: "ws://chat.test/chat/ws",
     WebSocketClass: server.WebSocketClass,
     random: () => 0.5,
+    elapsed: () => Date.now(),
     ...options,
   });
   const told = [];

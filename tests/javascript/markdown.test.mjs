@@ -134,6 +134,24 @@ describe("where a long block is cut", () => {
     assert.equal(length, first.length);
   });
 
+  it("lets a short row of a table be filled, but not thousands of them", () => {
+    const table = (rows) => html(`|a|b|c|d|\n|-|-|-|-|\n${"|1\n".repeat(rows)}`);
+    const cells = (text) => text.split("<td").length - 1;
+    assert.equal(cells(table(3)), 12);
+    assert.equal(cells(table(10_000)), 10_000 + 500);
+  });
+
+  it("leaves a table that nobody could read as text, also within a list and when it is long", () => {
+    const wide = (columns) => `${"|a".repeat(columns)}|\n${"|-".repeat(columns)}|\n${"|1\n".repeat(1_000)}`;
+    assert.equal(html(wide(64)).split("<th").length - 1, 65); // and <thead>
+    assert.match(html(`before\n${wide(65)}`), /^<p>before<\/p>\n<p>\|a\|a/);
+    for (const text of [wide(65), wide(3_000), `- ${wide(65).replaceAll("\n", "\n  ")}`]) {
+      assert.doesNotMatch(html(text), /<t/);
+      assert.equal(cutLength(text).repeat, "");
+    }
+    assert.match(html(`${wide(65)}\nafter`), /<\/p>\n<p>after<\/p>$/);
+  });
+
   it("repeats the head of a table", () => {
     const text = `| a |\n|---|\n| 1 |\n| ${long} |\n| 3`;
     assert.deepEqual(cutLength(text), { length: text.length - 3, repeat: "| a |\n|---|\n", number: null });

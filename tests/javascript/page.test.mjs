@@ -5,6 +5,7 @@ import { beforeEach, describe, it } from "node:test";
 
 import { Activity } from "../../chat/static/chat/page/activity.js";
 import { Drafts } from "../../chat/static/chat/page/drafts.js";
+import { helpLink } from "../../chat/static/chat/page/error_card.js";
 import { Histories } from "../../chat/static/chat/page/histories.js";
 import { MemoryStorage } from "./fake_server.mjs";
 
@@ -128,4 +129,13 @@ describe("a draft", () => {
     drafts.move("session", null);
     assert.equal(drafts.get(null), "one\ntwo");
   });
+});
+
+describe("a link to the page of a code", () => {
+  for (const address of [
+    "//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "/ /evil.example", "/a\\b", "evil", "javascript:1",
+    null, undefined, 1,
+  ]) {
+    it(`does not lead to ${JSON.stringify(address)}`, () => assert.equal(helpLink({ help_url: address }), false));
+  }
 });

@@ -132,6 +132,26 @@ describe("resume", () => {
     assert.ok(!asked.includes("session-1") && !asked.includes("session-5"));
   });
 
+  it("lets go of the session that was used least recently, as the server does", () => {
+    const { client, server } = startClient();
+    for (let number = 1; number <= 20; number += 1) client.follow(`session-${number}`);
+    client.connect();
+    server.accept();
+    for (const { ref, session_id } of server.received("resume")) {
+      server.push({ type: "resumed", ref, session_id, from: 0, to: 0, top: 0, recovered: true });
+    }
+    client.say({ content: "Hi", sessionId: "session-1" });
+    server.ack({ ref: server.received("user_message")[0].ref, session_id: "session-1" }, 1);
+    client.typing("session-2");
+    client.follow("session-21");
+    client.follow("session-22");
+    reconnect(server);
+    const asked = server.received("resume").map(({ session_id }) => session_id);
+    assert.deepEqual(asked.slice(-4), ["session-1", "session-2", "session-21", "session-22"]);
+    assert.ok(!asked.includes("session-3") && !asked.includes("session-4"));
+    assert.equal(asked.length, 20);
+  });
+
   it("ignores the answer to a resume that was asked before the session was followed anew", () => {
     const { client, server } = startInSession(3);
     reconnect(server);
@@ -174,6 +194,16 @@ describe("gaps", () => {
     server.push({ type: "heartbeat", top: { [SESSION]: 4 } });
     clock.pass(5_000);
     assert.equal(server.received("resume").length, 2);
+  });
+
+  it("takes a heartbeat that knows of no session", () => {
+    const { client, server } = startInSession(3);
+    client.say({ content: "Hi", sessionId: SESSION });
+    for (const [index, top] of [null, undefined, 3].entries()) {
+      clock.pass(20_001);
+      server.push({ type: "heartbeat", top }); // what got no answer is sent again, whatever it says
+      assert.equal(server.received("user_message").length, 2 + index);
+    }
   });
 
   it("asks what became of a reply that has been silent for long: its end may have been lost", () => {

@@ -40,7 +40,9 @@ describe("code points", () => {
       while (text.length < points.length) {
         const from = Math.max(0, text.length - Math.floor(Math.random() * 4)); // also inside what is there
         const to = Math.min(points.length, from + 1 + Math.floor(Math.random() * 9));
+        const before = text.length;
         assert.notEqual(text.apply(points.slice(from, to).join(""), from), "gap");
+        assert.equal(text.length, Math.max(before, to));
       }
       assert.equal(text.text, points.join(""));
     }
@@ -62,11 +64,30 @@ describe("streaming", () => {
     assert.equal(message.in_reply_to, "m1");
   });
 
-  it("lets the server's newer word replace the end of the text", () => {
+  it("skips what overlaps, and loses nothing to a chunk that comes late", () => {
     const { server, of } = startReply();
-    server.push(chunk("Hello wurld", 0), chunk("world", 6));
-    assert.equal(of("reply").at(-1).text, "Hello world");
-    assert.equal(of("reply").at(-1).delta, undefined);
+    server.push(chunk("Hello \u{1F30D} wor", 0), chunk("Hello ", 0), chunk("\u{1F30D} world", 6), chunk("wor", 8));
+    assert.deepEqual(of("reply").map(({ text, delta }) => [text, delta]).slice(2), [
+      ["Hello \u{1F30D} wor", undefined],
+      ["Hello \u{1F30D} world", undefined],
+      ["Hello \u{1F30D} world", undefined],
+    ]);
+    server.push(chunk("!", 13), terminal("", 14, 14));
+    assert.equal(of("message").at(-1).content, "Hello \u{1F30D} world!");
+  });
+
+  it("takes the whole text of a replay for what was shown of it", () => {
+    const { server, of } = startReply();
+    server.push(chunk("Hello wurld, and more", 0), aiMessage(2, "Hello world", { reply_id: "r1", in_reply_to: "m1" }));
+    assert.equal(of("message").at(-1).content, "Hello world");
+  });
+
+  it("drops what was shown beyond the text that is stored", () => {
+    const { server, of } = startReply();
+    server.push(chunk("a".repeat(100_020), 0));
+    const long = { content_length: 100_010, state: "partial" };
+    server.push(chunk("a".repeat(100_000), 0), terminal("a".repeat(10), 100_000, 100_010, long));
+    assert.equal(of("message").at(-1).content.length, 100_010);
   });
 
   it("asks for the text so far when a chunk was lost", () => {
@@ -141,6 +162,14 @@ describe("endings", () => {
     clock.pass(15_000);
     server.accept();
     assert.equal(server.received("resume")[0].last_seq, 2);
+  });
+
+  it("keeps of a reply that broke off what was stored of it, though more was shown", () => {
+    const { server, of } = startReply();
+    server.push(chunk("Half of \u{1F600} and", 0), failed({ seq: 2, message_id: "m2", content_length: 9 }));
+    assert.equal(of("error")[0].text, "Half of \u{1F600}");
+    clock.pass(10_000);
+    assert.equal(server.received("resume").length, 1);
   });
 
   it("asks for partial text that did not arrive", () => {

@@ -42,7 +42,7 @@ const TYPING_INTERVAL_MS = 3_000; // between two `typing_indicator` frames
 const FORWARDED = { connection_status: "status", notification: "notification", goodbye: "goodbye" };
 
 export class ChatClient extends EventTarget {
-  #now;
+  #elapsed;
   #connection;
   #sender;
   #inbox;
@@ -56,7 +56,8 @@ export class ChatClient extends EventTarget {
    * @param {Storage} [options.storage] keeps unsent messages over a reload; `sessionStorage`, or one with its interface
    * @param {string} [options.userId] whose messages these are: a connection that is somebody else's is closed at once
    * @param {string} [options.storageKey] one per user: what one person typed must not be sent for another
-   * @param {() => number} [options.now] epoch milliseconds
+   * @param {() => number} [options.now] epoch milliseconds, for what is told
+   * @param {() => number} [options.elapsed] milliseconds of a clock that nobody sets, for what is waited
    * @param {() => number} [options.random] 0 <= n < 1
    */
   constructor(options) {
@@ -66,10 +67,11 @@ export class ChatClient extends EventTarget {
       WebSocketClass: globalThis.WebSocket,
       storageKey: "switchboard.outbox",
       now: Date.now,
+      elapsed: () => performance.now(),
       random: Math.random,
     };
     const settings = { ...defaults, ...options };
-    this.#now = settings.now;
+    this.#elapsed = settings.elapsed;
     this.#connection = new Connection(settings);
     this.#sender = new Sender(
       settings,
@@ -81,7 +83,7 @@ export class ChatClient extends EventTarget {
       emit: (type, detail) => this.#emit(type, detail),
       ask: (frame) => this.#sender.ask(frame),
       settle: (ref, sessionId) => this.#sender.takeMessage(ref, sessionId),
-      now: settings.now,
+      now: settings.elapsed,
     });
     this.#connection.addEventListener("state", ({ detail }) => this.#onState(detail));
     this.#connection.addEventListener("frame", ({ detail }) => this.#onFrame(detail));
@@ -198,9 +200,11 @@ export class ChatClient extends EventTarget {
 
   /** Tell the session's other devices that somebody is typing; call it on every key. */
   typing(sessionId) {
-    if (this.#now() - this.#typedAt < TYPING_INTERVAL_MS) return;
+    if (this.#elapsed() - this.#typedAt < TYPING_INTERVAL_MS) return;
     const wasSent = this.#connection.send({ type: "typing_indicator", session_id: sessionId });
-    if (wasSent) this.#typedAt = this.#now();
+    if (!wasSent) return;
+    this.#typedAt = this.#elapsed();
+    this.#inbox.use(sessionId);
   }
 
   #onState(detail) {
@@ -222,6 +226,7 @@ export class ChatClient extends EventTarget {
   }
 
   #onAck(frame) {
+    this.#inbox.use(frame.session_id);
     const request = this.#onAnswer(frame.ref);
     const item = this.#sender.takeMessage(frame.ref, frame.session_id);
     if (item) this.#onStored(item, frame);
@@ -229,7 +234,10 @@ export class ChatClient extends EventTarget {
     if (!request) return;
     const { type, message_id } = request.frame;
     const track = this.#inbox.track(frame.session_id);
-    if (type === "retry" && track) this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
+    if (type === "retry" && track) {
+      this.#inbox.openReply(track, { ...frame, in_reply_to: message_id });
+      if (frame.duplicate) this.#inbox.heal(track); // it may have ended before this connection was there
+    }
     this.#emit("ack", { ...frame, request: type });
   }
 

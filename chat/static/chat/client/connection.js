@@ -44,7 +44,14 @@ export class Connection extends EventTarget {
     clearTimeout(this.#retryTimer);
     this.#enter("connecting");
     const { url, protocols, WebSocketClass } = this.#options;
-    const socket = new WebSocketClass(url, protocols);
+    let socket;
+    try {
+      socket = new WebSocketClass(url, protocols);
+    } catch (failure) {
+      console.error(failure); // the address, or a policy of the page: the next try may be allowed
+      this.#lost(CLOSE_NO_ANSWER);
+      return;
+    }
     this.#socket = socket;
     socket.onmessage = (event) => socket === this.#socket && this.#receive(event.data);
     socket.onclose = (event) => socket === this.#socket && this.#lost(event.code);
@@ -60,7 +67,8 @@ export class Connection extends EventTarget {
 
   /** The device woke up or came online: try now instead of later, and find out whether the socket still lives. */
   wake() {
-    if (this.state === "waiting" && this.#options.now() >= this.#heldUntil) this.connect();
+    if (this.#socket?.readyState > SOCKET_OPEN) this.#lost(CLOSE_NO_ANSWER); // it ended in its sleep, and no event came
+    if (this.state === "waiting" && this.#options.elapsed() >= this.#heldUntil) this.connect();
     this.#askForLife();
   }
 
@@ -89,12 +97,12 @@ export class Connection extends EventTarget {
     }
     if (frame.type === "connection_status") {
       if (frame.heartbeat_interval > 0) this.#silenceMs = frame.heartbeat_interval * SILENCE_HEARTBEATS;
-      this.#openedAt = this.#options.now();
+      this.#openedAt = this.#options.elapsed();
       this.#goodbyeMs = null;
     } else if (frame.type === "goodbye") {
       this.#goodbyeMs = toldDelay(frame.reconnect_in);
     } else if (frame.type === "error" && frame.error?.retry_after) {
-      this.#notBefore = this.#options.now() + toldDelay(frame.error.retry_after);
+      this.#notBefore = this.#options.elapsed() + toldDelay(frame.error.retry_after);
     }
     this.#watch(this.#silenceMs);
     if (frame.type === "connection_status") this.#enter("open");
@@ -112,7 +120,7 @@ export class Connection extends EventTarget {
   }
 
   #lost(code) {
-    const now = this.#options.now();
+    const now = this.#options.elapsed();
     const wasStable = this.#openedAt !== null && now - this.#openedAt >= STABLE_MS;
     this.#stopWatching();
     this.#socket = null;
@@ -129,9 +137,10 @@ export class Connection extends EventTarget {
     const jitter = this.#goodbyeMs !== null ? 0 : jitteredDelay(this.#attempt, this.#options.random);
     this.#goodbyeMs = null;
     this.#attempt += 1;
-    const delay = this.#heldUntil - now + jitter;
-    this.#retryTimer = setTimeout(() => this.connect(), delay);
-    this.#enter("waiting", { code, retryAt: now + delay, heldUntil: this.#heldUntil });
+    const heldMs = this.#heldUntil - now;
+    this.#retryTimer = setTimeout(() => this.connect(), heldMs + jitter);
+    const heldUntil = this.#options.now() + heldMs;
+    this.#enter("waiting", { code, retryAt: heldUntil + jitter, heldUntil });
   }
 
   /** Take the connection for dead if nothing is heard for this long. */

@@ -7,7 +7,7 @@
 import { ReplyText } from "./reply_text.js";
 import { SessionTrack } from "./session_track.js";
 
-const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with
+const FOLLOWED_MAX = 20; // as many sessions as the server registers one connection with; the least recently used leaves
 const GRACE_MS = 200; // a frame on its way may still close the gap
 const RESUME_INTERVAL_MS = 1_000; // between two attempts to close gaps of one session
 const DOUBTS_MAX = 3; // times that what was resumed is asked for again because some of it did not arrive
@@ -15,7 +15,7 @@ const REPLY_SILENCE_MS = 20_000; // of a running reply; the server lets no provi
 const RUNNING = new Set(["pending", "streaming"]);
 
 export class Inbox {
-  #tracks = new Map();
+  #tracks = new Map(); // session id -> track, the most recently used last
   #client;
   #handlers = {
     user_message: this.#onUserMessage,
@@ -30,7 +30,7 @@ export class Inbox {
    * @param {(type: string, detail: object) => void} client.emit
    * @param {(frame: object) => string} client.ask send a request, get its ref
    * @param {(ref: string, sessionId: string) => void} client.settle the server has the message sent under this ref
-   * @param {() => number} client.now
+   * @param {() => number} client.now milliseconds of a clock that nobody sets
    */
   constructor(client) {
     this.#client = client;
@@ -52,6 +52,14 @@ export class Inbox {
     this.#tracks.delete(sessionId);
   }
 
+  /** The session was named to the server: it is not the next to leave, there or here. */
+  use(sessionId) {
+    const track = this.#tracks.get(sessionId);
+    if (!track) return;
+    this.#tracks.delete(sessionId);
+    this.#tracks.set(sessionId, track);
+  }
+
   track(sessionId) {
     return this.#tracks.get(sessionId);
   }
@@ -67,7 +75,7 @@ export class Inbox {
 
   /** Ask for what was missed in every session; after each new connection. */
   resumeAll() {
-    for (const track of this.#tracks.values()) {
+    for (const track of [...this.#tracks.values()]) {
       track.resuming = null;
       this.resume(track);
     }
@@ -77,6 +85,7 @@ export class Inbox {
     clearTimeout(track.healing);
     track.healing = null;
     track.resumedAt = this.#client.now();
+    this.use(track.sessionId);
     track.resuming = this.#client.ask({ type: "resume", session_id: track.sessionId, last_seq: from });
   }
 
@@ -93,8 +102,9 @@ export class Inbox {
     return Object.hasOwn(this.#handlers, frame.type) ? this.#handlers[frame.type].call(this, track, frame) : undefined;
   }
 
-  /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. */
+  /** A reply was announced: by `ack`, `loading`, its first chunk, or the message it answers. Late, if its end is known. */
   openReply(track, { reply_id, in_reply_to, continues }) {
+    if (track.isKnown(reply_id)) return;
     const isNew = !track.open.has(reply_id);
     const reply = track.reply({ reply_id, in_reply_to, continues }, this.#client.now());
     if (reply && isNew) this.#emitReply(track, reply);
@@ -141,9 +151,7 @@ export class Inbox {
       return;
     }
     const text = track.reply(frame, this.#client.now())?.text ?? new ReplyText();
-    const isPlaced = text.apply(frame.content ?? "", frame.offset ?? text.length) !== "gap";
-    const isWhole = isPlaced && (frame.offset === 0 || (frame.content_length ?? text.length) === text.length);
-    if (!isWhole && frame.seq !== undefined) {
+    if (!complete(text, frame) && frame.seq !== undefined) {
       this.heal(track); // its number stays unseen, so the whole text is sent once more
       return;
     }
@@ -162,6 +170,7 @@ export class Inbox {
     if (isToldAgain(track, frame)) return;
     const text = track.open.get(frame.reply_id)?.text;
     if (frame.seq !== undefined) {
+      text?.cut(frame.content_length);
       // Not all of the kept text is here: leave its number unseen, so that it is asked for.
       if (text?.length === frame.content_length) this.#seeOrHeal(track, frame.seq);
       else this.heal(track);
@@ -188,10 +197,10 @@ export class Inbox {
     else if (track.hasGap || track.lastSeq < frame.top) this.heal(track);
   }
 
-  #onHeartbeat({ top = {} }) {
+  #onHeartbeat({ top }) {
     const since = this.#client.now() - REPLY_SILENCE_MS;
     for (const track of this.#tracks.values()) {
-      if (top[track.sessionId] > track.lastSeq || track.hasSilentReply(since)) this.heal(track);
+      if (top?.[track.sessionId] > track.lastSeq || track.hasSilentReply(since)) this.heal(track);
     }
   }
 
@@ -223,6 +232,17 @@ export class Inbox {
 /** Whether this is the end of a reply without text that its question has told already, or whose question is not here. */
 function isToldAgain(track, { seq, reply_id, in_reply_to }) {
   return seq === undefined && (track.isKnown(reply_id) || !(track.open.has(reply_id) || track.hasQuestion(in_reply_to)));
+}
+
+/** Put the last piece of a reply, or all of it, to its text. @returns {boolean} whether the text is what was stored */
+function complete(text, { content = "", offset = text.length, content_length }) {
+  if (offset === 0) {
+    text.replace(content);
+    return true;
+  }
+  if (text.apply(content, offset) === "gap") return false;
+  text.cut(content_length);
+  return text.length === (content_length ?? text.length);
 }
 
 function pick({ session_id, reply_id, in_reply_to, continues, timestamp }) {

@@ -19,7 +19,7 @@ const WAITING = { sentAt: null, tries: 0, notBefore: 0 };
 
 export class Outbox {
   #items;
-  #sending = new Map(); // ref -> {sentAt, tries, notBefore, error?}; not stored: after a reload everything is unsent
+  #sending = new Map(); // ref -> {sentAt, tries, notBefore, retryAt?, error?}; not stored: after a reload all is unsent
   #storage;
   #key;
 
@@ -87,8 +87,12 @@ export class Outbox {
   }
 
   /** The server refused it for a while, and will be asked again at `notBefore`; `Infinity`: until it is released. */
-  postpone(ref, notBefore, error) {
-    this.#sending.set(ref, { sentAt: null, tries: this.tries(ref) + 1, notBefore, error });
+  postpone(ref, { notBefore, retryAt, error }) {
+    this.#sending.set(ref, { sentAt: null, tries: this.tries(ref) + 1, notBefore, retryAt, error });
+  }
+
+  notBefore(ref) {
+    return this.#sending.get(ref)?.notBefore;
   }
 
   /** Its time has come, whenever that was to be. */
@@ -156,9 +160,9 @@ export class Outbox {
   }
 
   #told(item) {
-    const { sentAt, notBefore, error } = this.#progress(item.ref);
+    const { sentAt, retryAt, error } = this.#progress(item.ref);
     if (sentAt !== null || !error) return item;
-    const until = error.waits_for === "reply" ? { waitsForReply: true } : { retryAt: notBefore };
+    const until = error.waits_for === "reply" ? { waitsForReply: true } : { retryAt };
     return { ...item, error: weighed(item, error), ...until };
   }
 

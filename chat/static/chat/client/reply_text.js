@@ -25,23 +25,34 @@ export class ReplyText {
   /**
    * Put a chunk where it belongs.
    *
-   * A chunk that begins inside what is there replaces everything from that place on: the server's word is newer.
+   * Of one that begins inside what is there, only what goes beyond it is new: an old chunk takes nothing away.
    *
    * @param {string} content
    * @param {number} offset code points before the chunk
-   * @returns {"appended" | "replaced" | "gap"} "gap": something before the chunk is missing; nothing was changed
+   * @returns {"appended" | "overlapping" | "gap"} "gap": something before the chunk is missing; nothing was changed
    */
   apply(content, offset) {
     if (offset > this.length) return "gap";
-    const change = offset === this.length ? "appended" : "replaced";
-    if (change === "replaced") this.text = this.text.slice(0, unitIndex(this.text, offset));
-    this.text += content;
-    this.length = offset + codePoints(content);
-    return change;
+    const isNext = offset === this.length;
+    const added = isNext ? content : content.slice(unitIndex(content, this.length - offset));
+    this.text += added;
+    this.length += codePoints(added);
+    return isNext ? "appended" : "overlapping";
+  }
+
+  /** This is the text, whatever was there. */
+  replace(text) {
+    this.text = text;
+    this.length = codePoints(text);
+  }
+
+  /** What is stored is no longer than this: the rest was shown, and lost with the process that wrote it. */
+  cut(length = this.length) {
+    if (length < this.length) this.replace(this.text.slice(0, unitIndex(this.text, length)));
   }
 }
 
-/** Index in UTF-16 units of the code point number `offset`. */
+/** Index in UTF-16 units of the code point number `offset`; beyond the end of a shorter text. */
 function unitIndex(text, offset) {
   let index = 0;
   for (let left = offset; left > 0; left -= 1) index += text.codePointAt(index) > 0xffff ? 2 : 1;

@@ -38,6 +38,10 @@ export class Requests {
     Object.assign(request, { sentAt: null, tries: request.tries + 1, notBefore });
   }
 
+  notBefore(ref) {
+    return this.#byRef.get(ref)?.notBefore;
+  }
+
   /** Its time has come, whenever that was to be. */
   release(ref) {
     const request = this.#byRef.get(ref);

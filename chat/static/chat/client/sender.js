@@ -98,10 +98,13 @@ export class Sender {
     const { session_id, message_id, type } = request?.frame ?? { ...item, type: "user_message" };
     const tries = request?.tries ?? this.#outbox.tries(ref);
     const waitsForReply = error.waits_for === "reply" && Boolean(error.actions?.includes("retry"));
-    const retryAt = waitsForReply ? this.#turnAt(ref, error, tries) : this.#repeatAt(error, tries);
-    if (retryAt) {
-      (request ? this.#requests : this.#outbox).postpone(ref, retryAt, error);
-      if (retryAt < Infinity) setTimeout(() => this.flush(), retryAt - this.#options.now());
+    const waitMs = waitsForReply ? this.#turnInMs(ref, error, tries) : repeatInMs(error, tries);
+    const retryAt = waitMs && this.#options.now() + waitMs;
+    if (waitMs) {
+      const notBefore = this.#options.elapsed() + waitMs;
+      if (request) this.#requests.postpone(ref, notBefore);
+      else this.#outbox.postpone(ref, { notBefore, retryAt, error });
+      if (waitMs < Infinity) setTimeout(() => this.#release(ref, notBefore), waitMs);
     } else if (request) {
       this.#requests.take(ref);
     } else {
@@ -130,7 +133,7 @@ export class Sender {
 
   /** Send again what should have been answered long ago. */
   repeatOverdue() {
-    const before = this.#options.now() - ANSWER_DEADLINE_MS;
+    const before = this.#options.elapsed() - ANSWER_DEADLINE_MS;
     this.#requests.forgetSent(before);
     this.#outbox.forgetSent(before);
     this.flush();
@@ -139,7 +142,7 @@ export class Sender {
   /** Send whatever may be sent now. */
   flush() {
     this.#flushRequests();
-    const now = this.#options.now();
+    const now = this.#options.elapsed();
     for (const { ref, session_id, content, model_id } of this.#outbox.ready(now)) {
       if (session_id && this.#isHeld(session_id)) continue;
       const frame = { type: "user_message", ref, content };
@@ -150,22 +153,27 @@ export class Sender {
   }
 
   #flushRequests() {
-    const now = this.#options.now();
+    const now = this.#options.elapsed();
     for (const request of this.#requests.ready(now)) if (this.#transmit(request.frame)) request.sentAt = now;
   }
 
-  /** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */
-  #repeatAt(error, tries) {
-    const isTimed = error.retry_after >= 1 && error.retry_after <= PATIENCE_MS;
-    if (!error.actions?.includes("retry") || !isTimed) return null;
-    return tries < REPEATS_MAX ? this.#options.now() + error.retry_after : null;
+  /** Its time has come, whatever a clock says that is a little behind the timer; unless it was refused again meanwhile. */
+  #release(ref, notBefore) {
+    for (const kept of [this.#requests, this.#outbox]) if (kept.notBefore(ref) === notBefore) kept.release(ref);
+    this.flush();
   }
 
-  /** When it is another answer's turn to end: when that is heard, or for answers elsewhere, later and later. */
-  #turnAt(ref, { retry_after }, tries) {
+  /** How long until it is another answer's turn to end: till that is heard, or for answers elsewhere, longer and longer. */
+  #turnInMs(ref, { retry_after }, tries) {
     if (this.#turns.wait(ref)) return Infinity;
-    return this.#options.now() + Math.min((retry_after || 1_000) * 2 ** tries, UNHEARD_MAX_MS);
+    return Math.min((retry_after || 1_000) * 2 ** tries, UNHEARD_MAX_MS);
   }
+}
+
+/** When to repeat a refused request unasked: only if the server accepts a retry and says when; else null. */
+function repeatInMs({ actions, retry_after }, tries) {
+  const isTimed = retry_after >= 1 && retry_after <= PATIENCE_MS;
+  return actions?.includes("retry") && isTimed && tries < REPEATS_MAX ? retry_after : null;
 }
 
 /** A random id for one request. `randomUUID` exists on https and localhost only. */

@@ -7,7 +7,7 @@
  * @property {string} [continues] reply id of the one from whose text it goes on
  * @property {"pending"|"streaming"} state
  * @property {ReplyText} text
- * @property {number} heardAt epoch ms of the last frame about it
+ * @property {number} heardAt time of the last frame about it
  */
 
 import { ReplyText } from "./reply_text.js";

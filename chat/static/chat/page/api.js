@@ -2,6 +2,8 @@
 
 import { strings } from "./strings.js";
 
+const DEADLINE_MS = 20_000; // of a whole request; a proxy or a network that hangs would let it wait for ever
+
 export class ApiError extends Error {
   /**
    * @param {number} status HTTP status; 0 if there was no answer
@@ -50,18 +52,30 @@ export class Api {
     const headers = { Accept: "application/json" };
     if (method !== "GET") headers["X-CSRFToken"] = this.#csrfToken;
     if (content) headers["Content-Type"] = "application/json";
-    const request = { method, headers, credentials: "same-origin", body: content && JSON.stringify(content) };
-    let response;
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), DEADLINE_MS);
+    const text = content && JSON.stringify(content);
+    const request = { method, headers, credentials: "same-origin", body: text, signal: deadline.signal };
+    const unanswered = { message: method === "GET" ? strings.notLoaded : strings.notDone, actions: ["retry"] };
     try {
-      response = await fetch(`${this.#prefix}/${path}?${query}`, request);
-    } catch {
-      throw new ApiError(0, { message: method === "GET" ? strings.notLoaded : strings.notDone, actions: ["retry"] });
+      const response = await fetch(`${this.#prefix}/${path}?${query}`, request);
+      if (response.ok) return await objectOf(response);
+      const body = await objectOf(response).catch(() => ({})); // a proxy's own page
+      const told = { ...body, message: body.error ?? strings.notLoaded, actions: actionsOf(response.status) };
+      throw new ApiError(response.status, told);
+    } catch (failure) {
+      throw failure instanceof ApiError ? failure : new ApiError(0, unanswered);
+    } finally {
+      clearTimeout(timer);
     }
-    const body = await response.json().catch(() => ({}));
-    if (response.ok) return body;
-    const message = body.error ?? strings.notLoaded;
-    throw new ApiError(response.status, { ...body, message, actions: actionsOf(response.status) });
   }
+}
+
+/** The body, all of it: one that breaks off, or a sign-in page that a proxy put in its place, is no answer. */
+async function objectOf(response) {
+  const body = await response.json();
+  if (typeof body !== "object" || body === null) throw new TypeError("not an object");
+  return body;
 }
 
 /** The API says what went wrong; what can be done about it follows from the status. */

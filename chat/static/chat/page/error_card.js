@@ -132,7 +132,7 @@ function setText(element, text) {
   element.lastChild.textContent = text;
 }
 
-/** Help pages are the site's own; anything else is not linked. */
+/** Help pages are the site's own; anything else is not linked. Browsers drop tabs and line ends: "/\t/a.example" is "//a.example". */
 function isOwnPath(url) {
-  return typeof url === "string" && /^\/(?![/\\])/.test(url);
+  return typeof url === "string" && /^\/(?!\/)[^\s\\]*$/.test(url);
 }

@@ -6,12 +6,14 @@
 
 import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
 import { math } from "./markdown_math.js";
+import { boundedTables, withoutFilling } from "./markdown_table.js";
 
 const ADDRESS = /^(?:https?:\/\/|mailto:)/i; // what a link may lead to
 const HEADINGS_FROM = 2; // the page's own title is the h1
 
 const markdown = new MarkdownIt({ html: false, linkify: true, breaks: true });
 markdown.use(math);
+markdown.use(boundedTables);
 markdown.validateLink = (url) => ADDRESS.test(url.trim());
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false }); // "main.py" is no link
 
@@ -58,7 +60,7 @@ export function copyContext(context) {
 
 /** HTML of a part of a text; what it defines is added to `context`. Not to be trusted: it came from a model. */
 export function toHtml(text, context) {
-  const tokens = markdown.parse(text, context);
+  const tokens = withoutFilling(markdown.parse(text, context));
   if (context.number !== null && tokens[0]?.type === "ordered_list_open") tokens[0].attrSet("start", context.number);
   makeRoomForNumbers(tokens);
   makeTasks(tokens);
