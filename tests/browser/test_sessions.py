@@ -28,6 +28,13 @@ def second_device(bob, site, sign_in):
     return open_same
 
 
+def another_tab(page, path="/chat/"):
+    """The same browser's."""
+    tab = type(page)(page.page.context.new_page(), page.visitor)
+    tab.open(path)
+    return tab
+
+
 def test_the_newest_activity_comes_first(bob):
     bob.ask("Talk about apples")
     bob.start_new()
@@ -200,8 +207,7 @@ def test_a_model_that_is_chosen_on_one_device_is_shown_on_the_other(bob, second_
 
 def test_two_tabs_show_the_same_conversation(bob):
     bob.ask("Hello")
-    other = type(bob)(bob.page.context.new_page(), bob.visitor)
-    other.open(f"/chat/s/{bob.session_id}/")
+    other = another_tab(bob, f"/chat/s/{bob.session_id}/")
     sign = other.page.get_by_text("You are typing on another device")
 
     def is_typing_seen():
@@ -237,6 +243,25 @@ def test_every_conversation_keeps_its_draft(bob):
     expect(bob.box).to_have_value("")
     bob.page.get_by_role("button", name="New conversation").first.click()
     expect(bob.box).to_have_value("something else")
+
+
+def test_a_new_conversation_in_each_of_two_tabs_has_a_draft_of_its_own(bob):
+    bob.ask("Talk about figs")
+    bob.start_new()
+    other = another_tab(bob)
+    other.start_new()
+    bob.box.fill("a long text")
+    other.box.fill("b")
+    bob.go_to("Talk about figs")
+    expect(bob.heading).to_have_text("Talk about figs")
+    bob.start_new()
+    expect(bob.box).to_have_value("a long text")
+    bob.reload()
+    expect(bob.box).to_have_value("a long text")
+    other.page.close()
+    bob.box.fill("")
+    bob.reload()
+    expect(bob.box).to_have_value("b")
 
 
 def test_signing_out_leaves_nothing_behind(bob):

@@ -128,4 +128,52 @@ describe("a draft", () => {
     drafts.move("session", null);
     assert.equal(drafts.get(null), "one\ntwo");
   });
+
+  it("is kept by the page where there is no room for it in the storage", () => {
+    const stored = new MemoryStorage();
+    const write = (key, value) => {
+      if (value.includes("more")) throw new DOMException("full", "QuotaExceededError");
+      stored.setItem(key, value);
+    };
+    const full = { getItem: stored.getItem, removeItem: stored.removeItem, setItem: write };
+    for (const storage of [undefined, full]) {
+      const drafts = new Drafts(storage, "1");
+      drafts.set("a", "a line");
+      drafts.set("a", "a line and more");
+      drafts.set("b", "another");
+      assert.deepEqual([drafts.get("a"), drafts.get("b")], ["a line and more", "another"]);
+      drafts.set("a", "");
+      assert.deepEqual([drafts.get("a"), drafts.get("b")], ["", "another"]);
+    }
+    assert.equal(new Drafts(stored, "1").get("b"), "another"); // there is room again
+  });
+
+  it("of a new conversation belongs to its tab", () => {
+    const storage = new MemoryStorage();
+    const [one, two] = ["one", "two"].map((tab) => new Drafts(storage, "1", tab));
+    one.set(null, "a long text");
+    two.set(null, "b");
+    assert.deepEqual([one.get(null), two.get(null)], ["a long text", "b"]);
+    one.set("session", "both know it");
+    assert.equal(two.get("session"), "both know it");
+  });
+
+  it("of a new conversation is found by the next tab when its own is closed", () => {
+    const storage = new MemoryStorage();
+    new Drafts(storage, "1").set(null, "of a tab without a name");
+    for (const tab of ["one", "two"]) {
+      const drafts = new Drafts(storage, "1", tab);
+      drafts.set(null, `typed in ${tab}`);
+      drafts.leave();
+    }
+    const reloaded = new Drafts(storage, "1", "one");
+    const next = new Drafts(storage, "1", "three");
+    assert.deepEqual([reloaded.get(null), next.get(null)], ["typed in one", "typed in two"]);
+    next.set(null, "");
+    assert.deepEqual([next.get(null), reloaded.get(null)], ["of a tab without a name", "typed in one"]);
+    reloaded.leave();
+    reloaded.comeBack();
+    next.set(null, "");
+    assert.equal(next.get(null), "");
+  });
 });

@@ -25,6 +25,7 @@ import { ModelPicker, TypingLine, announcer, endButton, wireSidebar, wireStopKey
 import { strings } from "./page/strings.js";
 import { UnsentList } from "./page/unsent_list.js";
 
+const TAB_KEY = "switchboard.tab";
 const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
 
 const find = (id) => document.getElementById(id);
@@ -49,7 +50,7 @@ const activity = new Activity({
   },
 });
 const histories = new Histories();
-const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
+const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id, tabName());
 const typing = new TypingLine(find("typing"));
 const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
 const log = new LogView(find("log"), find("jump-to-latest"));
@@ -206,7 +207,7 @@ find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
   client.close();
-  storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
+  for (const key of [storageKey, TAB_KEY]) storageOrNone("sessionStorage")?.removeItem(key); // it stays with nobody
   drafts.forgetAll();
 });
 
@@ -221,7 +222,12 @@ addEventListener("popstate", () => {
   if (!address.isOf(room.current)) showAddress();
 });
 for (const change of ["online", "offline"]) addEventListener(change, () => client.wake()); // is the socket alive?
-addEventListener("pageshow", (event) => event.persisted && client.wake());
+addEventListener("pagehide", () => drafts.leave());
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  drafts.comeBack();
+  client.wake();
+});
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   client.wake();
@@ -242,6 +248,17 @@ function isAllowedHere() {
   conversation.setConnection({ state: "closed" });
   line.showRefused(is_development ? strings.wrongOrigin(location.origin, allowed) : strings.wrongAddress);
   return false;
+}
+
+/** A name that this tab keeps over a reload, or null. */
+function tabName() {
+  try {
+    const name = sessionStorage.getItem(TAB_KEY) ?? Math.random().toString(36).slice(2);
+    sessionStorage.setItem(TAB_KEY, name);
+    return name;
+  } catch {
+    return null;
+  }
 }
 
 /** Some privacy settings forbid the storage. @param {"sessionStorage"|"localStorage"} kind */
