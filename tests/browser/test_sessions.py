@@ -35,6 +35,11 @@ def another_tab(page, path="/chat/"):
     return tab
 
 
+def delete(page, title):
+    page.menu(title, "Delete")
+    page.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+
+
 def test_the_newest_activity_comes_first(bob):
     bob.ask("Talk about apples")
     bob.start_new()
@@ -130,8 +135,7 @@ def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, 
     bob.ask("Going away")
     other = second_device()
     other.box.fill("half a sentence")
-    bob.menu("Going away", "Delete")
-    bob.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    delete(bob, "Going away")
     expect(other.notices).to_have_text("“Going away” was deleted on another device.")
     expect(other.heading).to_have_text("New conversation")
     expect(other.box).to_have_value("half a sentence")
@@ -140,6 +144,58 @@ def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, 
     expect(other.box).to_have_value("")
     other.start_new()
     expect(other.box).to_have_value("half a sentence")
+
+
+def test_what_is_typed_in_a_conversation_that_is_deleted_in_another_tab_is_kept(bob):
+    bob.ask("Going away")
+    other = another_tab(bob)
+    bob.box.fill("half a sentence")
+    delete(other, "Going away")
+    expect(bob.notices).to_have_text("“Going away” was deleted on another device.")
+    expect(bob.box).to_have_value("half a sentence")
+    bob.reload()
+    expect(bob.box).to_have_value("half a sentence")
+
+
+def test_what_is_not_sent_to_a_conversation_that_is_deleted_elsewhere_is_kept(wired, site, sign_in):
+    alice, wire = wired
+    alice.ask("Stay here")
+    alice.start_new()
+    alice.ask("Going away")
+    other = sign_in(site, "alice")
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    alice.say("precious words")
+    alice.box.fill("and a draft")
+    alice.go_to("Stay here")
+    expect(alice.heading).to_have_text("Stay here")
+    delete(other, "Going away")
+    kept = "What you had not sent yet is in the message box of your next conversation."
+    expect(alice.notices).to_have_text(f"“Going away” was deleted on another device. {kept}")
+    expect(alice.box).to_have_value("")
+    alice.start_new()
+    expect(alice.box).to_have_value("precious words\nand a draft")
+    expect(alice.notices).to_have_count(1)
+
+
+def test_what_is_typed_in_a_conversation_that_is_ended_elsewhere_is_kept(bob, second_device):
+    bob.ask("Coming to its end")
+    other = second_device()
+    other.box.fill("half a sentence")
+    bob.box.fill("of the other device")
+    bob.start_new()
+    other.menu("Coming to its end", "End conversation")
+    other.page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    expect(other.box).to_be_hidden()
+    other.page.locator("#ended-note").get_by_role("button", name="New conversation").click()
+    expect(other.box).to_have_value("half a sentence")
+    bob.go_to("Coming to its end")
+    expect(bob.box).to_be_hidden()
+    bob.start_new()
+    expect(bob.box).to_have_value("of the other device")
+    bob.go_to("Coming to its end")
+    expect(bob.box).to_be_hidden()
+    bob.start_new()
+    expect(bob.box).to_have_value("of the other device")
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):

@@ -150,7 +150,6 @@ listenTo(client, {
   address,
   announce,
   conversation,
-  head,
   histories,
   line,
   log,

@@ -28,7 +28,7 @@ export class Drafts {
 
   get(name) {
     if (!name) this.#takeLeft();
-    return this.#load()[this.#named(name)] ?? "";
+    return this.#stored(name);
   }
 
   /** An empty text removes the draft. */
@@ -40,7 +40,7 @@ export class Drafts {
 
   /** The conversation has got another name, or is gone: its draft goes before what is typed under the other one. */
   move(from, to, text = this.get(from)) {
-    this.set(to, [text, this.get(to)].filter(Boolean).join("\n"));
+    this.set(to, [text, this.#stored(to)].filter(Boolean).join("\n"));
     this.set(from, "");
   }
 
@@ -57,6 +57,10 @@ export class Drafts {
   forgetAll() {
     this.#unstored = {};
     this.#save({}, {});
+  }
+
+  #stored(name) {
+    return this.#load()[this.#named(name)] ?? "";
   }
 
   #named(name) {
