@@ -6,6 +6,7 @@ import { beforeEach, describe, it } from "node:test";
 import { Activity } from "../../chat/static/chat/page/activity.js";
 import { Drafts } from "../../chat/static/chat/page/drafts.js";
 import { Histories } from "../../chat/static/chat/page/histories.js";
+import { Tab } from "../../chat/static/chat/page/tab.js";
 import { MemoryStorage } from "./fake_server.mjs";
 
 const question = (seq) => ({ session_id: "s", message_id: `m${seq}`, seq, sender: "user", content: `text ${seq}` });
@@ -175,5 +176,57 @@ describe("a draft", () => {
     reloaded.comeBack();
     next.set(null, "");
     assert.equal(next.get(null), "");
+  });
+});
+
+describe("messages that a tab has not sent", () => {
+  let local;
+
+  beforeEach(() => {
+    local = new MemoryStorage();
+  });
+
+  /** A tab whose outbox holds the messages with these refs. */
+  function startTab(refs, session = new MemoryStorage()) {
+    const items = refs.map((ref) => ({ ref, content: `text ${ref}` }));
+    if (items.length) session.setItem("outbox", JSON.stringify(items));
+    const tab = new Tab({ session, local, outboxKey: "outbox", userId: "1" });
+    return { tab, session, refs: () => JSON.parse(session.getItem("outbox") ?? "[]").map(({ ref }) => ref) };
+  }
+
+  it("are found by the next one when it is closed", () => {
+    for (const refs of [["a", "b"], ["c"], []]) startTab(refs).tab.leave();
+    const next = startTab(["d"]);
+    next.tab.takeLeft();
+    assert.deepEqual(next.refs(), ["d", "a", "b", "c"]);
+    const later = startTab([]);
+    later.tab.takeLeft();
+    assert.deepEqual(later.refs(), []);
+  });
+
+  it("are its own again when it was only reloaded, or put aside", () => {
+    const { tab, session, refs } = startTab(["a"]);
+    tab.leave();
+    startTab([], session).tab.takeLeft();
+    assert.deepEqual(refs(), ["a"]);
+    tab.leave();
+    tab.comeBack();
+    const other = startTab([]);
+    other.tab.takeLeft();
+    assert.deepEqual(other.refs(), []);
+  });
+
+  it("wait for another one where there is no room, and are nobody's after signing out", () => {
+    const full = { getItem: () => null, setItem: () => assert.fail("full") };
+    startTab(["a"]).tab.leave();
+    for (const session of [undefined, full]) new Tab({ session, local, outboxKey: "outbox", userId: "1" }).takeLeft();
+    const next = startTab([]);
+    next.tab.takeLeft();
+    assert.deepEqual(next.refs(), ["a"]);
+    next.tab.leave();
+    next.tab.forgetAll();
+    const later = startTab([]);
+    later.tab.takeLeft();
+    assert.deepEqual([next.refs(), later.refs()], [[], []]);
   });
 });

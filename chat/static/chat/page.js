@@ -23,9 +23,9 @@ import { SessionHead } from "./page/session_head.js";
 import { SessionList } from "./page/session_list.js";
 import { ModelPicker, TypingLine, announcer, endButton, wireSidebar, wireStopKey } from "./page/shell.js";
 import { strings } from "./page/strings.js";
+import { Tab } from "./page/tab.js";
 import { UnsentList } from "./page/unsent_list.js";
 
-const TAB_KEY = "switchboard.tab";
 const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
 
 const find = (id) => document.getElementById(id);
@@ -39,6 +39,9 @@ const announce = announcer(find("announcer"));
 
 const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
 const storage = storageOrNone("sessionStorage");
+const local = storageOrNone("localStorage");
+const tab = new Tab({ session: storage, local, outboxKey: storageKey, userId: facts.user_id });
+tab.takeLeft();
 const client = new ChatClient({ url: socketUrl, userId: facts.user_id, storage, storageKey });
 const address = new Address(facts.page_url);
 const activity = new Activity({
@@ -50,7 +53,7 @@ const activity = new Activity({
   },
 });
 const histories = new Histories();
-const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id, tabName());
+const drafts = new Drafts(local, facts.user_id, tab.name);
 const typing = new TypingLine(find("typing"));
 const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
 const log = new LogView(find("log"), find("jump-to-latest"));
@@ -206,7 +209,7 @@ find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
   client.close();
-  for (const key of [storageKey, TAB_KEY]) storageOrNone("sessionStorage")?.removeItem(key); // it stays with nobody
+  tab.forgetAll(); // what was not sent stays with nobody
   drafts.forgetAll();
 });
 
@@ -221,9 +224,13 @@ addEventListener("popstate", () => {
   if (!address.isOf(room.current)) showAddress();
 });
 for (const change of ["online", "offline"]) addEventListener(change, () => client.wake()); // is the socket alive?
-addEventListener("pagehide", () => drafts.leave());
+addEventListener("pagehide", () => {
+  tab.leave();
+  drafts.leave();
+});
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
+  tab.comeBack();
   drafts.comeBack();
   client.wake();
 });
@@ -247,17 +254,6 @@ function isAllowedHere() {
   conversation.setConnection({ state: "closed" });
   line.showRefused(is_development ? strings.wrongOrigin(location.origin, allowed) : strings.wrongAddress);
   return false;
-}
-
-/** A name that this tab keeps over a reload, or null. */
-function tabName() {
-  try {
-    const name = sessionStorage.getItem(TAB_KEY) ?? Math.random().toString(36).slice(2);
-    sessionStorage.setItem(TAB_KEY, name);
-    return name;
-  } catch {
-    return null;
-  }
 }
 
 /** Some privacy settings forbid the storage. @param {"sessionStorage"|"localStorage"} kind */
