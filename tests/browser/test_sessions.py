@@ -11,6 +11,10 @@ from tests.browser.chat_page import ANSWER_MS
 from tests.services.process import wait_until
 
 
+# What makes the page load the list again.
+REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
 @pytest.fixture
 def bob(site, sign_in):
     page = sign_in(site, "bob")
@@ -65,9 +69,16 @@ def test_a_long_list_is_shown_page_by_page(site, sign_in):
     for shown in (30, 60):
         expect(olivia.titles).to_have_count(shown)
         more.click()
-    expect(olivia.page.get_by_role("link", name="Number 0 ")).to_be_visible()  # the oldest one
-    assert 70 <= olivia.titles.count() < 90
+    oldest = olivia.page.get_by_role("link", name="Number 0 ")
+    expect(oldest).to_be_visible()
+    shown = olivia.titles.count()
+    assert 70 <= shown < 90
     expect(more).to_be_hidden()
+    oldest.focus()
+    with olivia.page.expect_response(lambda response: "/chat/sessions?" in response.url and "cursor" in response.url):
+        olivia.page.evaluate(REFRESH)
+    expect(oldest).to_be_focused()
+    expect(olivia.titles).to_have_count(shown)
 
 
 def test_a_new_name_is_seen_everywhere(bob, second_device):
@@ -196,6 +207,39 @@ def test_what_is_typed_in_a_conversation_that_is_ended_elsewhere_is_kept(bob, se
     expect(bob.box).to_be_hidden()
     bob.start_new()
     expect(bob.box).to_have_value("of the other device")
+
+
+def test_a_list_that_was_under_way_does_not_bring_back_what_was_deleted_or_renamed(bob):
+    for title in ("Stay here", "Going away", "Old name"):
+        bob.start_new()
+        bob.ask(title)
+    lists = re.compile("/chat/sessions[?]")
+    held = []
+    bob.page.route(lists, lambda route: held.append((route, route.fetch())), times=1)
+    bob.page.evaluate(REFRESH)
+    wait_until(lambda: bob.page.wait_for_timeout(20) or held, "the list has been read")
+    [(route, response)] = held
+    delete(bob, "Going away")
+    bob.menu("Old name", "Rename")
+    bob.page.get_by_label("Name of the conversation").fill("New name")
+    bob.page.keyboard.press("Enter")
+    expect(bob.heading).to_have_text("New name")
+    expect(bob.page.get_by_role("link", name="Going away")).to_have_count(0)
+    bob.page.evaluate(
+        """() => {
+            window.seen = [];
+            const list = document.getElementById("session-list");
+            const note = () => seen.push(...[...list.querySelectorAll(".session-title")].map(({ textContent }) => textContent));
+            new MutationObserver(note).observe(list, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    with bob.page.expect_response(lists):
+        route.fulfill(response=response)
+    bob.start_new()
+    bob.ask("Last one")
+    seen = bob.page.evaluate("seen")
+    assert "New name" in seen
+    assert not {"Going away", "Old name"} & set(seen)
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):

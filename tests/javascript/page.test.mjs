@@ -6,6 +6,7 @@ import { beforeEach, describe, it } from "node:test";
 import { Activity } from "../../chat/static/chat/page/activity.js";
 import { Drafts } from "../../chat/static/chat/page/drafts.js";
 import { Histories } from "../../chat/static/chat/page/histories.js";
+import { readSessions } from "../../chat/static/chat/page/session_pages.js";
 import { Tab } from "../../chat/static/chat/page/tab.js";
 import { MemoryStorage } from "./fake_server.mjs";
 
@@ -228,5 +229,27 @@ describe("messages that a tab has not sent", () => {
     const later = startTab([]);
     later.tab.takeLeft();
     assert.deepEqual([next.refs(), later.refs()], [[], []]);
+  });
+});
+
+describe("the list of conversations", () => {
+  /** An API that has this many sessions, and gives five at a time. */
+  function apiOf(count) {
+    const all = Array.from({ length: count }, (_, n) => ({ session_id: `s${n}` }));
+    const asked = [];
+    const sessions = async ({ limit, cursor = 0 }) => {
+      asked.push(limit);
+      const next = Number(cursor) + Math.min(limit, 5);
+      return { sessions: all.slice(Number(cursor), next), has_more: next < count, next: String(next) };
+    };
+    return { api: { sessions }, asked };
+  }
+
+  it("is read on until there are as many as are wanted", async () => {
+    const { api, asked } = apiOf(20);
+    const first = await readSessions(api, { limit: 12 });
+    assert.deepEqual([first.sessions.length, first.next, asked], [12, "12", [12, 7, 2]]);
+    const more = await readSessions(api, { limit: 12, cursor: first.next });
+    assert.deepEqual([more.sessions[0].session_id, more.sessions.length, more.next], ["s12", 8, null]);
   });
 });
