@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 from tests.browser.chat_page import ANSWER_MS
 from tests.services.process import wait_until
 
-
 # What makes the page load the list again.
 REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
 
@@ -229,7 +228,7 @@ def test_a_list_that_was_under_way_does_not_bring_back_what_was_deleted_or_renam
         """() => {
             window.seen = [];
             const list = document.getElementById("session-list");
-            const note = () => seen.push(...[...list.querySelectorAll(".session-title")].map(({ textContent }) => textContent));
+            const note = () => list.querySelectorAll(".session-title").forEach((title) => seen.push(title.textContent));
             new MutationObserver(note).observe(list, { childList: true, subtree: true, characterData: true });
         }"""
     )
