@@ -55,7 +55,8 @@ const activity = new Activity({
 const histories = new Histories();
 const drafts = new Drafts(local, facts.user_id, tab.name);
 const typing = new TypingLine(find("typing"));
-const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
+const csrfToken = document.querySelector("#logout [name=csrfmiddlewaretoken]").value;
+const api = new Api(facts.api_prefix, csrfToken, facts.user_id);
 const log = new LogView(find("log"), find("jump-to-latest"));
 const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,

@@ -17,10 +17,13 @@ export class ApiError extends Error {
 export class Api {
   #prefix;
   #csrfToken;
+  #userId;
 
-  constructor(prefix, csrfToken) {
+  /** @param {string} userId whose page it is: what another person's sign-in gets is not shown on it */
+  constructor(prefix, csrfToken, userId) {
     this.#prefix = prefix;
     this.#csrfToken = csrfToken;
+    this.#userId = userId;
   }
 
   /** One page of the person's sessions, newest activity first. */
@@ -56,6 +59,10 @@ export class Api {
       response = await fetch(`${this.#prefix}/${path}?${query}`, request);
     } catch {
       throw new ApiError(0, { message: method === "GET" ? strings.notLoaded : strings.notDone, actions: ["retry"] });
+    }
+    const user = response.headers.get("X-Chat-User");
+    if (user !== null && decodeURIComponent(user) !== this.#userId) {
+      throw new ApiError(401, { message: strings.signInAgain, actions: actionsOf(401) });
     }
     const body = await response.json().catch(() => ({}));
     if (response.ok) return body;
