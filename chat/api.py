@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from django.conf import settings
@@ -25,6 +26,7 @@ from errors.exceptions import ChatError
 from errors.taxonomy import FRAME_TOO_LARGE, INVALID_FORMAT, METHOD_NOT_ALLOWED
 
 READ = ["GET", "HEAD"]
+USER_HEADER = "X-Chat-User"  # whose data an answer has: the browser's cookie may be somebody else's by now
 
 
 class SessionChanges(msgspec.Struct):
@@ -134,11 +136,13 @@ def _user_id(request: HttpRequest) -> str:
 
 
 def _in_our_shape(view: Any) -> Callable[..., HttpResponseBase]:
-    """Answer a wrong method with the one error shape; the framework alone answers in plain text."""
+    """Name the user; answer a wrong method with the one error shape, the framework alone does so in plain text."""
 
     @functools.wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = view(request, *args, **kwargs)
+        if user := getattr(request, "auth", None):
+            response[USER_HEADER] = quote(str(user.pk), safe="")
         if not isinstance(response, HttpResponseNotAllowed):
             return response
         refusal = api_errors.respond(request, ChatError(METHOD_NOT_ALLOWED))

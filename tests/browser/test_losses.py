@@ -64,16 +64,33 @@ def test_more_than_the_server_repeats_is_loaded_again_without_a_hole(wired, site
     expect(alice.replies).to_have_count(4)
 
 
+def sign_in_instead(page, name, site):
+    """The browser belongs to somebody else now."""
+    visitor = site.sign_in(name)
+    for pair in visitor.cookies.split("; "):
+        key, _, value = pair.partition("=")
+        page.page.context.add_cookies([{"name": key, "value": value, "url": site.url}])
+    return visitor
+
+
+def test_the_list_of_somebody_who_signed_in_meanwhile_is_not_shown(alice, site, sign_in):
+    bob = sign_in(site, "bob")
+    bob.ask("From bob only")
+    alice.ask("Of alice")
+    sign_in_instead(alice, "bob", site)
+    alice.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(alice.line).to_contain_text("Please sign in again")
+    expect(alice.titles.first).to_have_text("Of alice")
+    expect(alice.page.get_by_role("link", name="From bob only")).to_have_count(0)
+
+
 def test_nothing_is_sent_in_the_name_of_somebody_who_signed_in_meanwhile(wired, site):
     """Another tab of the browser belongs to bob now, and so does every new connection."""
     alice, wire = wired
     alice.ask("Hello")
     wire.copies_up = lambda frame: 0
     question = alice.say("From alice only")
-    bob = site.sign_in("bob")
-    for pair in bob.cookies.split("; "):
-        name, _, value = pair.partition("=")
-        alice.page.context.add_cookies([{"name": name, "value": value, "url": site.url}])
+    bob = sign_in_instead(alice, "bob", site)
     wire.copies_up = lambda frame: 1
     wire.cut()
     expect(alice.line).to_contain_text("Please sign in again", timeout=REPAIRED_MS)

@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 from tests.browser.chat_page import ANSWER_MS
 from tests.services.process import wait_until
 
+# What makes the page load the list again.
+REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
+
 
 @pytest.fixture
 def bob(site, sign_in):
@@ -26,6 +29,18 @@ def second_device(bob, site, sign_in):
         return sign_in(site, "bob", path=f"/chat/s/{bob.session_id}/")
 
     return open_same
+
+
+def another_tab(page, path="/chat/"):
+    """The same browser's."""
+    tab = type(page)(page.page.context.new_page(), page.visitor)
+    tab.open(path)
+    return tab
+
+
+def delete(page, title):
+    page.menu(title, "Delete")
+    page.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
 
 def test_the_newest_activity_comes_first(bob):
@@ -53,9 +68,16 @@ def test_a_long_list_is_shown_page_by_page(site, sign_in):
     for shown in (30, 60):
         expect(olivia.titles).to_have_count(shown)
         more.click()
-    expect(olivia.page.get_by_role("link", name="Number 0 ")).to_be_visible()  # the oldest one
-    assert 70 <= olivia.titles.count() < 90
+    oldest = olivia.page.get_by_role("link", name="Number 0 ")
+    expect(oldest).to_be_visible()
+    shown = olivia.titles.count()
+    assert 70 <= shown < 90
     expect(more).to_be_hidden()
+    oldest.focus()
+    with olivia.page.expect_response(lambda response: "/chat/sessions?" in response.url and "cursor" in response.url):
+        olivia.page.evaluate(REFRESH)
+    expect(oldest).to_be_focused()
+    expect(olivia.titles).to_have_count(shown)
 
 
 def test_a_new_name_is_seen_everywhere(bob, second_device):
@@ -123,8 +145,7 @@ def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, 
     bob.ask("Going away")
     other = second_device()
     other.box.fill("half a sentence")
-    bob.menu("Going away", "Delete")
-    bob.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    delete(bob, "Going away")
     expect(other.notices).to_have_text("“Going away” was deleted on another device.")
     expect(other.heading).to_have_text("New conversation")
     expect(other.box).to_have_value("half a sentence")
@@ -133,6 +154,91 @@ def test_what_is_typed_in_a_conversation_that_is_deleted_elsewhere_is_kept(bob, 
     expect(other.box).to_have_value("")
     other.start_new()
     expect(other.box).to_have_value("half a sentence")
+
+
+def test_what_is_typed_in_a_conversation_that_is_deleted_in_another_tab_is_kept(bob):
+    bob.ask("Going away")
+    other = another_tab(bob)
+    bob.box.fill("half a sentence")
+    delete(other, "Going away")
+    expect(bob.notices).to_have_text("“Going away” was deleted on another device.")
+    expect(bob.box).to_have_value("half a sentence")
+    bob.reload()
+    expect(bob.box).to_have_value("half a sentence")
+
+
+def test_what_is_not_sent_to_a_conversation_that_is_deleted_elsewhere_is_kept(wired, site, sign_in):
+    alice, wire = wired
+    alice.ask("Stay here")
+    alice.start_new()
+    alice.ask("Going away")
+    other = sign_in(site, "alice")
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    alice.say("precious words")
+    alice.box.fill("and a draft")
+    alice.go_to("Stay here")
+    expect(alice.heading).to_have_text("Stay here")
+    delete(other, "Going away")
+    kept = "What you had not sent yet is in the message box of your next conversation."
+    expect(alice.notices).to_have_text(f"“Going away” was deleted on another device. {kept}")
+    expect(alice.box).to_have_value("")
+    alice.start_new()
+    expect(alice.box).to_have_value("precious words\nand a draft")
+    expect(alice.notices).to_have_count(1)
+
+
+def test_what_is_typed_in_a_conversation_that_is_ended_elsewhere_is_kept(bob, second_device):
+    bob.ask("Coming to its end")
+    other = second_device()
+    other.box.fill("half a sentence")
+    bob.box.fill("of the other device")
+    bob.start_new()
+    other.menu("Coming to its end", "End conversation")
+    other.page.get_by_role("dialog").get_by_role("button", name="End conversation").click()
+    expect(other.box).to_be_hidden()
+    other.page.locator("#ended-note").get_by_role("button", name="New conversation").click()
+    expect(other.box).to_have_value("half a sentence")
+    bob.go_to("Coming to its end")
+    expect(bob.box).to_be_hidden()
+    bob.start_new()
+    expect(bob.box).to_have_value("of the other device")
+    bob.go_to("Coming to its end")
+    expect(bob.box).to_be_hidden()
+    bob.start_new()
+    expect(bob.box).to_have_value("of the other device")
+
+
+def test_a_list_that_was_under_way_does_not_bring_back_what_was_deleted_or_renamed(bob):
+    for title in ("Stay here", "Going away", "Old name"):
+        bob.start_new()
+        bob.ask(title)
+    lists = re.compile("/chat/sessions[?]")
+    held = []
+    bob.page.route(lists, lambda route: held.append((route, route.fetch())), times=1)
+    bob.page.evaluate(REFRESH)
+    wait_until(lambda: bob.page.wait_for_timeout(20) or held, "the list has been read")
+    [(route, response)] = held
+    delete(bob, "Going away")
+    bob.menu("Old name", "Rename")
+    bob.page.get_by_label("Name of the conversation").fill("New name")
+    bob.page.keyboard.press("Enter")
+    expect(bob.heading).to_have_text("New name")
+    expect(bob.page.get_by_role("link", name="Going away")).to_have_count(0)
+    bob.page.evaluate(
+        """() => {
+            window.seen = [];
+            const list = document.getElementById("session-list");
+            const note = () => list.querySelectorAll(".session-title").forEach((title) => seen.push(title.textContent));
+            new MutationObserver(note).observe(list, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    with bob.page.expect_response(lists):
+        route.fulfill(response=response)
+    bob.start_new()
+    bob.ask("Last one")
+    seen = bob.page.evaluate("seen")
+    assert "New name" in seen
+    assert not {"Going away", "Old name"} & set(seen)
 
 
 def test_the_list_follows_what_happens_on_another_device(bob, site, sign_in):
@@ -200,8 +306,7 @@ def test_a_model_that_is_chosen_on_one_device_is_shown_on_the_other(bob, second_
 
 def test_two_tabs_show_the_same_conversation(bob):
     bob.ask("Hello")
-    other = type(bob)(bob.page.context.new_page(), bob.visitor)
-    other.open(f"/chat/s/{bob.session_id}/")
+    other = another_tab(bob, f"/chat/s/{bob.session_id}/")
     sign = other.page.get_by_text("You are typing on another device")
 
     def is_typing_seen():
@@ -237,6 +342,25 @@ def test_every_conversation_keeps_its_draft(bob):
     expect(bob.box).to_have_value("")
     bob.page.get_by_role("button", name="New conversation").first.click()
     expect(bob.box).to_have_value("something else")
+
+
+def test_a_new_conversation_in_each_of_two_tabs_has_a_draft_of_its_own(bob):
+    bob.ask("Talk about figs")
+    bob.start_new()
+    other = another_tab(bob)
+    other.start_new()
+    bob.box.fill("a long text")
+    other.box.fill("b")
+    bob.go_to("Talk about figs")
+    expect(bob.heading).to_have_text("Talk about figs")
+    bob.start_new()
+    expect(bob.box).to_have_value("a long text")
+    bob.reload()
+    expect(bob.box).to_have_value("a long text")
+    other.page.close()
+    bob.box.fill("")
+    bob.reload()
+    expect(bob.box).to_have_value("b")
 
 
 def test_signing_out_leaves_nothing_behind(bob):

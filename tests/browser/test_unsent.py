@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ChatPage
 from tests.browser.test_failures import refusal
 
 BUSY = {"code": "SERVER_BUSY", "message": "The service is busy.", "actions": ["retry"], "retry_after": 60_000}
@@ -116,6 +117,31 @@ def test_a_message_that_waits_can_be_removed(held):
     alice.card.get_by_role("button", name="Remove").click()
     alice.expect_state(alice.questions.last, "Answered")
     expect(alice.questions).to_have_count(2)
+
+
+def test_what_a_closed_tab_has_not_sent_is_sent_by_the_next_one(wired):
+    """Both to a conversation and for a new one; and each is stored once although the tab may have sent it."""
+    alice, wire = wired
+    alice.ask("Talk about plums")
+    session_id = alice.session_id
+    wire.copies_down = lambda frame: frame["type"] not in {"ack", "user_message"}
+    alice.say("And what of plum jam?")
+    alice.start_new()
+    wire.copies_up = lambda frame: frame["type"] != "user_message"
+    alice.say("Talk about cherries, and close")
+    expect(alice.unsent).to_have_text(re.compile("Talk about cherries, and close"))
+    context = alice.page.context
+    alice.page.close()
+    other = ChatPage(context.new_page(), alice.visitor)
+    other.open("/chat/")
+    expect(other.questions).to_have_count(1)
+    other.expect_state(other.questions.last, "Answered")
+    assert [message["content"] for message in other.stored()][::2] == ["Talk about cherries, and close"]
+    expect(other.unsent).to_have_count(0)
+    other.go_to("Talk about plums")
+    other.expect_state(other.questions.filter(has_text="plum jam"), "Answered")
+    said = [message["content"] for message in other.stored(session_id) if message["sender"] == "user"]
+    assert said == ["Talk about plums", "And what of plum jam?"]
 
 
 def test_who_is_signed_out_is_offered_one_way_to_go_on(wired, picture):

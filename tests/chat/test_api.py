@@ -65,6 +65,13 @@ class TestWhoMayAsk:
         assert answer.status_code == 401
         assert method == "HEAD" or answer.json() == SIGN_IN
 
+    def test_an_answer_names_the_person_it_is_for(self, user, client):
+        client.force_login(user)
+        for path in ("/chat/sessions", f"/chat/sessions/{NOBODYS}"):
+            assert client.get(path)["X-Chat-User"] == str(user.pk)
+        for path in ("/chat/sessions", "/chat/healthz"):
+            assert "X-Chat-User" not in Client().get(path)
+
     def test_health_needs_no_sign_in(self):
         assert Client().get("/chat/healthz").json() == {"status": "healthy"}
         assert Client().get("/chat/readyz").json()["status"] == "ready"

@@ -63,6 +63,24 @@ describe("sending", () => {
     assert.equal(ack.ref, ref);
   });
 
+  it("does not repeat the choice of a model once another one is made", () => {
+    const { client, server, of } = startInSession();
+    const other = "3f0c9a3e-5d35-4a53-9f60-0b1f6f1d0002";
+    const [first] = [client.selectModel(SESSION, "large"), client.selectModel(other, "small")];
+    server.push(refusal(first, { code: "TOO_MANY_REQUESTS", actions: ["retry"], retry_after: 2_000 }));
+    const second = client.selectModel(SESSION, "brief");
+    server.push({ type: "ack", ref: second, session_id: SESSION });
+    clock.pass(5_000);
+    assert.deepEqual(server.received("model_select").map(({ model_id }) => model_id), ["large", "small", "brief"]);
+    assert.deepEqual(of("ack").map(({ ref }) => ref), [second]);
+    client.selectModel(SESSION, "large");
+    client.selectModel(SESSION, "brief");
+    server.close();
+    clock.pass(500);
+    server.accept();
+    assert.deepEqual(server.received("model_select").map(({ model_id }) => model_id), ["small", "brief"]);
+  });
+
   it("says what model is wanted, and that somebody types, but not at every key", () => {
     const { client, server } = startInSession();
     client.say({ content: "x", sessionId: SESSION, modelId: "large" });

@@ -7,6 +7,8 @@ import { Activity } from "../../chat/static/chat/page/activity.js";
 import { Drafts } from "../../chat/static/chat/page/drafts.js";
 import { helpLink } from "../../chat/static/chat/page/error_card.js";
 import { Histories } from "../../chat/static/chat/page/histories.js";
+import { readSessions } from "../../chat/static/chat/page/session_pages.js";
+import { Tab } from "../../chat/static/chat/page/tab.js";
 import { MemoryStorage } from "./fake_server.mjs";
 
 const question = (seq) => ({ session_id: "s", message_id: `m${seq}`, seq, sender: "user", content: `text ${seq}` });
@@ -128,6 +130,128 @@ describe("a draft", () => {
     drafts.set(null, "two");
     drafts.move("session", null);
     assert.equal(drafts.get(null), "one\ntwo");
+  });
+
+  it("is kept by the page where there is no room for it in the storage", () => {
+    const stored = new MemoryStorage();
+    const write = (key, value) => {
+      if (value.includes("more")) throw new DOMException("full", "QuotaExceededError");
+      stored.setItem(key, value);
+    };
+    const full = { getItem: stored.getItem, removeItem: stored.removeItem, setItem: write };
+    for (const storage of [undefined, full]) {
+      const drafts = new Drafts(storage, "1");
+      drafts.set("a", "a line");
+      drafts.set("a", "a line and more");
+      drafts.set("b", "another");
+      assert.deepEqual([drafts.get("a"), drafts.get("b")], ["a line and more", "another"]);
+      drafts.set("a", "");
+      assert.deepEqual([drafts.get("a"), drafts.get("b")], ["", "another"]);
+    }
+    assert.equal(new Drafts(stored, "1").get("b"), "another"); // there is room again
+  });
+
+  it("of a new conversation belongs to its tab", () => {
+    const storage = new MemoryStorage();
+    const [one, two] = ["one", "two"].map((tab) => new Drafts(storage, "1", tab));
+    one.set(null, "a long text");
+    two.set(null, "b");
+    assert.deepEqual([one.get(null), two.get(null)], ["a long text", "b"]);
+    one.set("session", "both know it");
+    assert.equal(two.get("session"), "both know it");
+  });
+
+  it("of a new conversation is found by the next tab when its own is closed", () => {
+    const storage = new MemoryStorage();
+    new Drafts(storage, "1").set(null, "of a tab without a name");
+    for (const tab of ["one", "two"]) {
+      const drafts = new Drafts(storage, "1", tab);
+      drafts.set(null, `typed in ${tab}`);
+      drafts.leave();
+    }
+    const reloaded = new Drafts(storage, "1", "one");
+    const next = new Drafts(storage, "1", "three");
+    assert.deepEqual([reloaded.get(null), next.get(null)], ["typed in one", "typed in two"]);
+    next.set(null, "");
+    assert.deepEqual([next.get(null), reloaded.get(null)], ["of a tab without a name", "typed in one"]);
+    reloaded.leave();
+    reloaded.comeBack();
+    next.set(null, "");
+    assert.equal(next.get(null), "");
+  });
+});
+
+describe("messages that a tab has not sent", () => {
+  let local;
+
+  beforeEach(() => {
+    local = new MemoryStorage();
+  });
+
+  /** A tab whose outbox holds the messages with these refs. */
+  function startTab(refs, session = new MemoryStorage()) {
+    const items = refs.map((ref) => ({ ref, content: `text ${ref}` }));
+    if (items.length) session.setItem("outbox", JSON.stringify(items));
+    const tab = new Tab({ session, local, outboxKey: "outbox", userId: "1" });
+    return { tab, session, refs: () => JSON.parse(session.getItem("outbox") ?? "[]").map(({ ref }) => ref) };
+  }
+
+  it("are found by the next one when it is closed", () => {
+    for (const refs of [["a", "b"], ["c"], []]) startTab(refs).tab.leave();
+    const next = startTab(["d"]);
+    next.tab.takeLeft();
+    assert.deepEqual(next.refs(), ["d", "a", "b", "c"]);
+    const later = startTab([]);
+    later.tab.takeLeft();
+    assert.deepEqual(later.refs(), []);
+  });
+
+  it("are its own again when it was only reloaded, or put aside", () => {
+    const { tab, session, refs } = startTab(["a"]);
+    tab.leave();
+    startTab([], session).tab.takeLeft();
+    assert.deepEqual(refs(), ["a"]);
+    tab.leave();
+    tab.comeBack();
+    const other = startTab([]);
+    other.tab.takeLeft();
+    assert.deepEqual(other.refs(), []);
+  });
+
+  it("wait for another one where there is no room, and are nobody's after signing out", () => {
+    const full = { getItem: () => null, setItem: () => assert.fail("full") };
+    startTab(["a"]).tab.leave();
+    for (const session of [undefined, full]) new Tab({ session, local, outboxKey: "outbox", userId: "1" }).takeLeft();
+    const next = startTab([]);
+    next.tab.takeLeft();
+    assert.deepEqual(next.refs(), ["a"]);
+    next.tab.leave();
+    next.tab.forgetAll();
+    const later = startTab([]);
+    later.tab.takeLeft();
+    assert.deepEqual([next.refs(), later.refs()], [[], []]);
+  });
+});
+
+describe("the list of conversations", () => {
+  /** An API that has this many sessions, and gives five at a time. */
+  function apiOf(count) {
+    const all = Array.from({ length: count }, (_, n) => ({ session_id: `s${n}` }));
+    const asked = [];
+    const sessions = async ({ limit, cursor = 0 }) => {
+      asked.push(limit);
+      const next = Number(cursor) + Math.min(limit, 5);
+      return { sessions: all.slice(Number(cursor), next), has_more: next < count, next: String(next) };
+    };
+    return { api: { sessions }, asked };
+  }
+
+  it("is read on until there are as many as are wanted", async () => {
+    const { api, asked } = apiOf(20);
+    const first = await readSessions(api, { limit: 12 });
+    assert.deepEqual([first.sessions.length, first.next, asked], [12, "12", [12, 7, 2]]);
+    const more = await readSessions(api, { limit: 12, cursor: first.next });
+    assert.deepEqual([more.sessions[0].session_id, more.sessions.length, more.next], ["s12", 8, null]);
   });
 });
 

@@ -23,6 +23,7 @@ import { SessionHead } from "./page/session_head.js";
 import { SessionList } from "./page/session_list.js";
 import { ModelPicker, TypingLine, announcer, endButton, wireSidebar, wireStopKey } from "./page/shell.js";
 import { strings } from "./page/strings.js";
+import { Tab } from "./page/tab.js";
 import { UnsentList } from "./page/unsent_list.js";
 
 const STATUS_PATIENCE_MS = 2_000; // for the server to say which conversation is the latest one
@@ -38,6 +39,9 @@ const announce = announcer(find("announcer"));
 
 const socketUrl = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${facts.socket_path}`;
 const storage = storageOrNone("sessionStorage");
+const local = storageOrNone("localStorage");
+const tab = new Tab({ session: storage, local, outboxKey: storageKey, userId: facts.user_id });
+tab.takeLeft();
 const client = new ChatClient({ url: socketUrl, userId: facts.user_id, storage, storageKey });
 const address = new Address(facts.page_url);
 const activity = new Activity({
@@ -49,9 +53,10 @@ const activity = new Activity({
   },
 });
 const histories = new Histories();
-const drafts = new Drafts(storageOrNone("localStorage"), facts.user_id);
+const drafts = new Drafts(local, facts.user_id, tab.name);
 const typing = new TypingLine(find("typing"));
-const api = new Api(facts.api_prefix, document.querySelector("#logout [name=csrfmiddlewaretoken]").value);
+const csrfToken = document.querySelector("#logout [name=csrfmiddlewaretoken]").value;
+const api = new Api(facts.api_prefix, csrfToken, facts.user_id);
 const log = new LogView(find("log"), find("jump-to-latest"));
 const composer = new Composer(find("composer"), {
   maxChars: facts.max_content_chars,
@@ -149,7 +154,6 @@ listenTo(client, {
   address,
   announce,
   conversation,
-  head,
   histories,
   line,
   log,
@@ -206,7 +210,7 @@ find("ended-note").append(h("span", {}, strings.ended), another);
 
 find("logout").addEventListener("submit", () => {
   client.close();
-  storageOrNone("sessionStorage")?.removeItem(storageKey); // what was not sent stays with nobody
+  tab.forgetAll(); // what was not sent stays with nobody
   drafts.forgetAll();
 });
 
@@ -221,7 +225,16 @@ addEventListener("popstate", () => {
   if (!address.isOf(room.current)) showAddress();
 });
 for (const change of ["online", "offline"]) addEventListener(change, () => client.wake()); // is the socket alive?
-addEventListener("pageshow", (event) => event.persisted && client.wake());
+addEventListener("pagehide", () => {
+  tab.leave();
+  drafts.leave();
+});
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  tab.comeBack();
+  drafts.comeBack();
+  client.wake();
+});
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   client.wake();

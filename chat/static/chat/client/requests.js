@@ -15,6 +15,7 @@ export class Requests {
   #byRef = new Map();
 
   add(frame) {
+    if (frame.type === "model_select") this.#dropChoice(frame.session_id);
     this.#byRef.set(frame.ref, { frame, sentAt: null, tries: 0, notBefore: 0 });
   }
 
@@ -58,5 +59,12 @@ export class Requests {
   /** Drop all requests of one type. */
   drop(type) {
     for (const [ref, { frame }] of this.#byRef) if (frame.type === type) this.#byRef.delete(ref);
+  }
+
+  /** A later choice counts: an earlier one that is still repeated would undo it. */
+  #dropChoice(sessionId) {
+    for (const [ref, { frame }] of this.#byRef) {
+      if (frame.type === "model_select" && frame.session_id === sessionId) this.#byRef.delete(ref);
+    }
   }
 }

@@ -19,10 +19,13 @@ export class ApiError extends Error {
 export class Api {
   #prefix;
   #csrfToken;
+  #userId;
 
-  constructor(prefix, csrfToken) {
+  /** @param {string} userId whose page it is: what another person's sign-in gets is not shown on it */
+  constructor(prefix, csrfToken, userId) {
     this.#prefix = prefix;
     this.#csrfToken = csrfToken;
+    this.#userId = userId;
   }
 
   /** One page of the person's sessions, newest activity first. */
@@ -59,6 +62,10 @@ export class Api {
     const unanswered = { message: method === "GET" ? strings.notLoaded : strings.notDone, actions: ["retry"] };
     try {
       const response = await fetch(`${this.#prefix}/${path}?${query}`, request);
+      const user = response.headers.get("X-Chat-User");
+      if (user !== null && decodeURIComponent(user) !== this.#userId) {
+        throw new ApiError(401, { message: strings.signInAgain, actions: actionsOf(401) });
+      }
       if (response.ok) return await objectOf(response);
       const body = await objectOf(response).catch(() => ({})); // a proxy's own page
       const told = { ...body, message: body.error ?? strings.notLoaded, actions: actionsOf(response.status) };

@@ -57,6 +57,11 @@ export class Composer {
     this.#update();
   }
 
+  /** What is typed; other tabs may already have changed what is kept of it. */
+  get text() {
+    return this.#text.value;
+  }
+
   get isEmpty() {
     return this.#text.value.trim() === "";
   }

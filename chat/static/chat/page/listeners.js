@@ -9,7 +9,7 @@ import { strings } from "./strings.js";
  * @param {(sessionId: string|null) => void} page.begin the person's latest conversation is known
  */
 export function listenTo(client, page) {
-  const { activity, address, announce, begin, conversation, head, histories, line, log, models } = page;
+  const { activity, address, announce, begin, conversation, histories, line, log, models } = page;
   const { notices, room, sessions, typing } = page;
   const listen = (type, listener) => client.addEventListener(type, ({ detail }) => listener(detail));
 
@@ -66,7 +66,7 @@ export function listenTo(client, page) {
     const { error, request, session_id, reply_id, retryAt, waitsForReply } = detail;
     const isHere = !session_id || room.isHere(session_id);
     if (request === "model_select" && isHere && !retryAt) models.revert();
-    if (error.code === "SESSION_ENDED" && isHere) head.showEnded();
+    if (error.code === "SESSION_ENDED" && isHere) room.showEnded();
     if (request === "user_message") room.messages.list(); // it may be one of them
     let repeatedAt = retryAt;
     if (reply_id) {

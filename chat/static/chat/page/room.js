@@ -98,7 +98,13 @@ export class Room {
     if (!this.isHere(session_id)) return;
     if (title) head.showTitle(title);
     if (model_id) models.value = model_id;
-    if (ended_at) head.showEnded();
+    if (ended_at) this.showEnded();
+  }
+
+  /** Nobody can write here any more. */
+  showEnded() {
+    this.#freeBox();
+    this.#page.head.showEnded();
   }
 
   /** The list is loaded: it may name what could not be loaded itself. */
@@ -110,19 +116,25 @@ export class Room {
   }
 
   takeDeletion(sessionId, { title, isElsewhere }) {
-    const { activity, drafts, client, histories, notices } = this.#page;
+    const { activity, client, composer, drafts, histories, notices } = this.#page;
+    const isHere = this.isHere(sessionId);
     const unsent = client.pending(sessionId);
     for (const { ref } of unsent) client.discard(ref);
     activity.forget(sessionId);
     histories.forget(sessionId);
-    const typed = [...unsent.map(({ content }) => content), drafts.get(sessionId)].filter(Boolean).join("\n");
-    drafts.set(sessionId, isElsewhere && this.isHere(sessionId) ? typed : "");
     client.unfollow(sessionId);
-    if (!this.isHere(sessionId)) return;
-    drafts.move(sessionId, null); // what was being said can be said in another conversation
-    this.current.sessionId = null;
-    this.startNew();
-    if (isElsewhere) notices.tell(strings.deletedElsewhere(title), { isPassing: true });
+    const said = [...unsent.map(({ content }) => content), isHere ? composer.text : drafts.get(sessionId)];
+    const kept = isElsewhere ? said.filter(Boolean).join("\n") : "";
+    const isNewHere = !isHere && !this.#draftName;
+    if (isNewHere) this.keepDraft(composer.text);
+    drafts.move(sessionId, null, kept); // it can be said in another conversation
+    if (isNewHere) composer.restore(drafts.get(null));
+    if (isHere) {
+      this.current.sessionId = null;
+      this.startNew();
+    }
+    const words = isHere || !kept ? strings.deletedElsewhere(title) : strings.deletedElsewhereKept(title);
+    if (isElsewhere && (isHere || kept)) notices.tell(words, { isPassing: isHere });
   }
 
   // --- Failures of the conversation as a whole ---
@@ -167,9 +179,9 @@ export class Room {
       this.#page.showStop();
       unsent.setCurrent(next.opener);
       typing.hide();
+      composer.restore(drafts.get(this.#draftName));
       this.#showHead(this.#known(next));
       this.messages.show();
-      composer.restore(drafts.get(this.#draftName));
     }
     if (isSame && !isNewEntry && !isRetried) return this.current; // nobody asked for it: the focus stays where it is
     closeSidebar();
@@ -185,6 +197,7 @@ export class Room {
   }
 
   #showHead(session) {
+    if (session.ended_at) this.#freeBox();
     this.#page.head.show(session, { isStored: Boolean(this.current.sessionId) });
   }
 
@@ -193,12 +206,18 @@ export class Room {
     this.showHttpError(failure, () => this.open(opened.sessionId, { isNewEntry: false }));
   }
 
-  /** There is no such conversation; what is typed for it can be said in another one. */
+  /** There is no such conversation. */
   #showMissing(opened, { error }) {
-    const { drafts, head } = this.#page;
     opened.isMissing = true;
-    drafts.move(opened.sessionId, null);
-    head.showMissing();
+    this.#freeBox();
+    this.#page.head.showMissing();
     this.showError({ ...error, message: strings.missing });
+  }
+
+  /** Nothing can be said here any more: what is typed can be said in another conversation. */
+  #freeBox() {
+    const { composer, drafts } = this.#page;
+    drafts.move(this.#draftName, null, composer.text);
+    composer.restore("");
   }
 }

@@ -5,6 +5,7 @@ import { button, h } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { SessionItem } from "./session_item.js";
 import { SessionMenu } from "./session_menu.js";
+import { readSessions } from "./session_pages.js";
 import { strings } from "./strings.js";
 
 const REFRESH_MS = 1_000; // between two refreshes: several events in a row ask for one
@@ -25,6 +26,7 @@ export class SessionList {
   #current = null;
   #refreshTimer = null;
   #loadedAt = 0;
+  #edition = 0; // counts what has changed the list: what was asked for before knows nothing of it
   #deleting = new Set(); // session ids; what the server then says of them is no news
 
   /**
@@ -53,7 +55,9 @@ export class SessionList {
 
   async load() {
     this.#loadedAt = Date.now();
-    await this.#fetch({ limit: Math.max(PAGE, this.#order.length) }, ({ sessions }) => {
+    this.#edition += 1; // a load that was under way would come too late
+    const again = () => this.refreshSoon();
+    await this.#fetch({ limit: Math.max(PAGE, this.#order.length) }, again, (sessions) => {
       const known = new Set(sessions.map(({ session_id }) => session_id));
       for (const id of this.#order) if (!known.has(id)) this.#items.delete(id);
       this.#order = [];
@@ -72,6 +76,7 @@ export class SessionList {
 
   /** Something was said in a session: it is the newest now. */
   touch(sessionId, timestamp) {
+    this.#edition += 1;
     const item = this.#items.get(sessionId);
     if (!item) {
       this.refreshSoon();
@@ -90,6 +95,7 @@ export class SessionList {
 
   /** Something about a session is different now: its title, or that it has ended. */
   update(sessionId, changes) {
+    this.#edition += 1;
     const item = this.#items.get(sessionId);
     if (item) item.show({ ...item.session, ...changes });
     else this.refreshSoon();
@@ -116,6 +122,7 @@ export class SessionList {
   }
 
   remove(sessionId) {
+    this.#edition += 1;
     const wasFocused = this.#items.get(sessionId)?.element.contains(document.activeElement);
     const place = this.#order.indexOf(sessionId);
     this.#items.delete(sessionId);
@@ -176,11 +183,17 @@ export class SessionList {
 
   // --- Loading and showing ---
 
-  async #fetch(parameters, take) {
+  /** @param {() => void} again called instead of `take` when what was read is out of date */
+  async #fetch(wanted, again, take) {
+    const edition = this.#edition;
     try {
-      const page = await this.#api.sessions(parameters);
-      take(page);
-      this.#next = page.has_more ? page.next : null;
+      const { sessions, next } = await readSessions(this.#api, wanted);
+      if (edition !== this.#edition) {
+        again();
+        return;
+      }
+      take(sessions);
+      this.#next = next;
       this.#failure.replaceChildren();
       this.#render();
       this.#actions.onLoad();
@@ -191,7 +204,8 @@ export class SessionList {
   }
 
   async #loadMore() {
-    await this.#fetch({ limit: PAGE, cursor: this.#next }, ({ sessions }) => {
+    await this.#fetch({ limit: PAGE, cursor: this.#next }, () => this.#loadMore(), (sessions) => {
+      this.#edition += 1;
       const fresh = sessions.filter(({ session_id }) => !this.#items.has(session_id));
       for (const session of fresh) this.#put(session);
       if (this.#order.length) setTimeout(() => this.#items.get(fresh[0]?.session_id)?.focus());

@@ -138,6 +138,8 @@ export const strings = {
   deleteQuestion: "Delete this conversation?",
   deleteExplained: (title) => `“${title}” and everything said in it will be gone. This cannot be undone.`,
   deletedElsewhere: (title) => `“${title}” was deleted on another device.`,
+  deletedElsewhereKept: (title) =>
+    `${strings.deletedElsewhere(title)} What you had not sent yet is in the message box of your next conversation.`,
   end: "End conversation",
   endQuestion: "End this conversation?",
   endExplained: "You can still read it, but nobody can write in it any more.",
