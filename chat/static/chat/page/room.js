@@ -9,6 +9,9 @@ import { OwnMessages } from "./own_messages.js";
 import { welcome } from "./shell.js";
 import { strings } from "./strings.js";
 
+/** A tab that shows what is deleted here takes its draft over meanwhile: two that write at once overwrite each other. */
+const FORGET_MS = 2_000;
+
 export class Room {
   /**
    * `opener` is the ref of the first message while the conversation has no session id yet. `isLoaded`: what is shown is
@@ -127,7 +130,8 @@ export class Room {
     const kept = isElsewhere ? said.filter(Boolean).join("\n") : "";
     const isNewHere = !isHere && !this.#draftName;
     if (isNewHere) this.keepDraft(composer.text);
-    drafts.move(sessionId, null, kept); // it can be said in another conversation
+    if (isElsewhere) drafts.move(sessionId, null, kept); // it can be said in another conversation
+    else setTimeout(() => drafts.set(sessionId, ""), FORGET_MS);
     if (isNewHere) composer.restore(drafts.get(null));
     if (isHere) {
       this.current.sessionId = null;
