@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
+from contextlib import closing
 
+import psycopg
 import pytest
 
 from tests.environment import database_kind
 from tests.services.databases import PEOPLE
+from tests.services.server import DaphneServer
 
 
 async def test_a_reply_of_a_killed_server_is_ended_by_the_next_one(start_daphne):
@@ -95,6 +98,30 @@ async def test_a_locked_database_is_told_and_the_socket_lives(start_daphne, migr
     assert len(server.await_log_lines(1, event="chat.routing_failed", reference=reference)) == 1
 
 
+async def _pause_between_commits(server: DaphneServer, url: str, reply_id: str) -> None:
+    """Stop it where it holds nothing that others need to end its reply; within a commit it would hold that for good."""
+    for _ in range(50):
+        server.pause()
+        if await asyncio.to_thread(_is_free, url, reply_id):
+            return
+        server.resume()
+        await asyncio.sleep(0.03)
+    raise AssertionError("it holds the database all the time")
+
+
+def _is_free(url: str, reply_id: str) -> bool:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
+    with psycopg.connect(url) as connection:
+        held = "SELECT 1 FROM chat_reply WHERE id = %s FOR UPDATE SKIP LOCKED"
+        return connection.execute(held, [reply_id]).fetchone() is not None
+
+
 async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
     start_daphne, migrated_databases, redis_server
 ):
@@ -115,7 +142,7 @@ async def test_a_process_that_stood_still_fails_no_reply_that_another_has_ended(
     await phone.send(type="resume", session_id=ack["session_id"], last_seq=0, ref="r2")
     await phone.expect("resumed", ref="r2")
 
-    one.pause()
+    await _pause_between_commits(one, url, ack["reply_id"])
     told = await phone.expect("error", reply_id=ack["reply_id"], timeout=20)
     await asyncio.sleep(2.5)  # the time limit that the paused process must find over: no event marks it
     one.resume()
