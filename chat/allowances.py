@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 
 from chat import conf
+from chat.dialect import Dialect
 from chat.entries import Deferred
 from chat.models import RUNNING, Reply
 from errors.exceptions import ChatError
@@ -24,13 +25,13 @@ class Allowances:
 
     Args:
         now: When the batch began.
-        locked: Makes a query lock its rows, and skip those that another process holds.
+        sql: The database's own way. Nothing here knows the batch: in a circle, each would stay until Python looks.
     """
 
-    def __init__(self, alias: str, now: datetime, locked: Callable[[QuerySet[Any]], QuerySet[Any]]) -> None:
+    def __init__(self, alias: str, now: datetime, sql: Dialect) -> None:
         self._alias = alias
         self._now = now
-        self._locked = locked
+        self._sql = sql
         self._held: set[Any] = set()
         self._busy: set[Any] = set()  # held by another process
         self._running: dict[str, int] = {}  # replies per person
@@ -42,7 +43,7 @@ class Allowances:
         if not missing:
             return
         users = get_user_model()._base_manager.using(self._alias).filter(pk__in=missing)
-        self._held |= set(self._locked(users.order_by("pk")).values_list("pk", flat=True))
+        self._held |= set(self._sql.locked(users.order_by("pk")).values_list("pk", flat=True))
         if not self._held.issuperset(missing):
             self._busy = set(users.values_list("pk", flat=True)) - self._held
         names = [str(key) for key in missing]

@@ -79,7 +79,7 @@ class Batch:
         self._busy_replies: set[uuid.UUID] = set()
         self._rows: dict[type[Model], list[tuple[Any, ...]]] = {ChatSession: [], ChatMessage: [], Reply: []}
         self._sql = dialect.of(alias)
-        self.allowances = Allowances(alias, self.now, self.locked)
+        self.allowances = Allowances(alias, self.now, self._sql)
 
     # --- Reading, once for all jobs ---
 
@@ -117,7 +117,7 @@ class Batch:
 
     def locked(self, rows: QuerySet[Any], *, of: tuple[str, ...] = ()) -> QuerySet[Any]:
         """Lock these rows as they are read, and leave out those that another process holds."""
-        return rows.select_for_update(skip_locked=True, no_key=True, of=of) if self._sql.skips_locked else rows
+        return self._sql.locked(rows, of=of)
 
     def session(self, key: uuid.UUID) -> HeldSession | None:
         """Return the held session; None if there is none.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import JSONField, Model
+from django.db.models import JSONField, Model, QuerySet
 from django.utils import timezone
 
 from chat.models import ChatSession
@@ -54,6 +54,10 @@ class Dialect:
         self._alias = alias
         self._owner_key = get_user_model()._meta.pk.to_python
         self._sessions = self._table(ChatSession)
+
+    def locked(self, rows: QuerySet[Any], *, of: tuple[str, ...] = ()) -> QuerySet[Any]:
+        """Lock these rows as they are read, and leave out those that another process holds."""
+        return rows.select_for_update(skip_locked=True, no_key=True, of=of) if self.skips_locked else rows
 
     def sessions(self, cursor: Any, keys: Collection[uuid.UUID]) -> Iterator[Row]:
         """Read these sessions, `SESSION` of each, and lock them until the end of the transaction."""

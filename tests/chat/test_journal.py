@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,6 +13,7 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat import jobs
+from chat.batch import Batch
 from chat.entries import Draft
 from chat.models import ChatSession
 from errors.exceptions import ChatError
@@ -24,6 +26,14 @@ from tests.waiting import in_time
 def quiet_session(alice):
     """A session of alice's in which no assistant answers."""
     return ChatSession.objects.create(owner_id=alice.user_id, assistant_enabled=False)
+
+
+def test_a_batch_goes_with_its_transaction():
+    """It has all that was said in it: in a circle of references it would stay until Python looks for those."""
+    batch = Batch("default", "runner")
+    gone = weakref.ref(batch)
+    del batch
+    assert gone() is None
 
 
 class TestGrouping:
