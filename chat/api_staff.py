@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
-from django.db.models import Count, Q
 from django.http import HttpRequest
-from django.utils import timezone
 from ninja import Query, Router
 
 from chat import conf, sessions
 from chat.admin_links import READ, VIEW
 from chat.api_shapes import session_shape
-from chat.models import RUNNING, ChatSession, Reply
+from chat.models import ChatSession
 from errors.exceptions import ChatError
 from errors.taxonomy import INSUFFICIENT_PERMISSIONS
 
@@ -39,13 +36,7 @@ def list_all_sessions(
 @router.api_operation(["GET", "HEAD"], "metrics")
 def count_sessions(request: HttpRequest) -> dict[str, int]:
     _refuse_others(request)
-    yesterday = timezone.now() - timedelta(days=1)
-    of_sessions: dict[str, int] = sessions.rows(ChatSession).aggregate(
-        total_sessions=Count("pk"),
-        active_sessions=Count("pk", filter=Q(ended_at=None)),
-        sessions_last_24_hours=Count("pk", filter=Q(last_activity_at__gte=yesterday)),
-    )
-    return {**of_sessions, "running_replies": sessions.rows(Reply).filter(state__in=RUNNING).count()}
+    return sessions.counts()
 
 
 def _refuse_others(request: HttpRequest) -> None:

@@ -10,15 +10,15 @@ import functools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections, router
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from django.utils import timezone
 
-from chat.models import ChatMessage, ChatSession, Reply
+from chat.models import RUNNING, ChatMessage, ChatSession, Reply
 from errors.exceptions import ChatError
 from errors.taxonomy import INVALID_FORMAT, NOT_FOUND
 
@@ -62,6 +62,17 @@ def user_key(user_id: str) -> Any:
 def rows(model: type[Model]) -> QuerySet[Any]:
     """The rows of a model where they are written: a replica may not know yet what was just acknowledged."""
     return model._default_manager.using(router.db_for_write(model))
+
+
+def counts() -> dict[str, int]:
+    """How many sessions and running replies there are, everybody's together: for staff."""
+    yesterday = timezone.now() - timedelta(days=1)
+    of_sessions: dict[str, int] = rows(ChatSession).aggregate(
+        total_sessions=Count("pk"),
+        active_sessions=Count("pk", filter=Q(ended_at=None)),
+        sessions_last_24_hours=Count("pk", filter=Q(last_activity_at__gte=yesterday)),
+    )
+    return {**of_sessions, "running_replies": rows(Reply).filter(state__in=RUNNING).count()}
 
 
 def owned(session_id: str, user_id: str) -> ChatSession:
